@@ -1,0 +1,61 @@
+"""Between events and the rows that store them. Reading is tolerant: what can't be read becomes an UnknownEvent, never an exception."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from domain.deciders import EVENT_OF_TOPIC
+from pydantic import ValidationError
+
+from domain.errors import Invalid
+from domain.kernel import Event, Recorded, UnknownEvent
+
+STATE_BYTES_MAX = 64 * 1024
+"""An event's JSON. Larger contents are side rows, named by digest."""
+
+COLUMNS = "notification_id, originator_id, originator_version, topic, at, org, by, correlation_id, causation_id, state, hash"
+
+
+class Row(NamedTuple):
+    """One row of `stored_events`, in the order of COLUMNS."""
+
+    position: int
+    stream: str
+    version: int
+    topic: str
+    at: datetime
+    org: str
+    by: str
+    correlation_id: str
+    causation_id: str | None
+    state: bytes
+    hash: bytes
+
+
+def encode(event: Event) -> bytes:
+    """JSON, as it is stored and hashed. The serializer is called directly: it is on the path of every completion."""
+    state = event.__pydantic_serializer__.to_json(event)
+    if len(state) > STATE_BYTES_MAX:
+        raise Invalid(f"This is too large to be recorded: {len(state)} bytes of {STATE_BYTES_MAX}")
+    return state
+
+
+def decode(topic: str, state: bytes) -> Event:
+    known = EVENT_OF_TOPIC.get(topic)
+    if known is None:
+        return UnknownEvent(unknown_topic=topic)
+    try:
+        event: Event = known.__pydantic_validator__.validate_json(state)
+    except ValidationError:
+        return UnknownEvent(unknown_topic=topic)
+    return event
+
+
+def recorded(row: Row | Sequence[Any]) -> Recorded[Any]:
+    position, stream, version, topic, at, org, by, correlation_id, causation_id, state, hash_ = row
+    return Recorded(position, stream, version, topic, at, org, by, correlation_id, causation_id, decode(topic, state), hash_)
+
+
+def columns(rows: Iterable[Row]) -> tuple[list[Any], ...]:
+    """The rows turned into one array per column, as `unnest` takes them."""
+    return tuple(list(column) for column in zip(*rows, strict=True))

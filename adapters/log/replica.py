@@ -1,0 +1,101 @@
+"""This process's replica of the log: resident state, and up to where it is folded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import psycopg
+from domain.deciders import DECIDER_OF_CATEGORY
+from domain.fold import fold
+
+from adapters.log import statements
+from adapters.log.chain import GENESIS
+from adapters.log.codec import recorded
+from domain.kernel import Recorded
+from domain.state import Kind, State, View
+
+PAGE_ROWS = 5_000
+"""Keyset pages of this size read fastest (a million rows a second, undecoded)."""
+TAIL_MAX = 1_000
+"""More rows behind than this, and a process catches up without the lock first."""
+LOADED_MAX = 10_000
+"""Streams kept in memory that aren't resident."""
+
+
+class Loaded(NamedTuple):
+    """A stream that isn't resident, read because a command named it."""
+
+    version: int
+    state: Any
+
+
+LOADED: Final = Kind[str, Loaded]("loaded")
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Rewound(Exception):  # noqa: N818
+    """The row at our position is missing or not the one that we folded: the log lost its end and went on differently."""
+
+
+@dataclass(slots=True)
+class Replica:
+    org: str
+    state: State = field(default_factory=State)
+    position: int = 0
+    hash: bytes = GENESIS
+
+    def fold_tail(self, tail: Sequence[Sequence[Any]]) -> None:
+        """Fold what a TAIL statement answered; its first row is the one at our position. Raises Rewound before anything is folded."""
+        if self.position:
+            if not tail or tail[0][0] != self.position or tail[0][-1] != self.hash:
+                raise Rewound
+            tail = tail[1:]
+        self.fold(tail)
+
+    def fold(self, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            follow(self.state, recorded(row), self.org)
+            self.position, self.hash = row[0], row[-1]
+
+    def evict(self) -> None:
+        """Keep the youngest of the loaded streams."""
+        loaded = self.state.tables.get(LOADED.name, {})
+        for stream in list(loaded)[: max(0, len(loaded) - LOADED_MAX)]:
+            del loaded[stream]
+
+
+def follow(view: View, event: Recorded[Any], org: str) -> None:
+    """One event, into resident state and into its stream's loaded state, if it is loaded. Other organisations are not ours."""
+    if event.org != org:
+        return
+    fold(view, event)
+    loaded = view.get(LOADED, event.stream)
+    if loaded is not None and event.version > loaded.version:
+        view.put(LOADED, event.stream, _evolved(loaded, event))
+
+
+def load(connection: Connection, streams: Sequence[str], state: State, events_max: int) -> None:
+    """Read whole streams, each folded by its own decider, into LOADED. A stream without rows is loaded too: as empty.
+
+    When the answer is cut at `events_max` the last stream may be incomplete and is left out; a single one longer than that is refused.
+    """
+    rows = connection.execute(statements.STREAMS, (list(streams), events_max + 1), prepare=True, binary=True).fetchall()
+    missing = set(streams)
+    cut = rows[-1][1] if len(rows) > events_max else None
+    entries: dict[str, Loaded] = {}
+    for event in map(recorded, rows):
+        if event.stream != cut:
+            entries[event.stream] = _evolved(entries.get(event.stream, Loaded(0, None)), event)
+            missing.discard(event.stream)
+    for stream, loaded in entries.items():
+        state.put(LOADED, stream, loaded)
+    if cut is None:
+        for stream in missing:
+            state.put(LOADED, stream, Loaded(0, None))
+
+
+def _evolved(loaded: Loaded, event: Recorded[Any]) -> Loaded:
+    decider = DECIDER_OF_CATEGORY.get(event.stream.split("/", 2)[1])
+    state = loaded.state if decider is None else decider.evolve(loaded.state, event)
+    return Loaded(event.version, state)

@@ -1,0 +1,1 @@
+"""What the gateway does, calling the world through ports."""

@@ -1,0 +1,72 @@
+"""What can be asked of a completion."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from domain.completion.events import EndReason, UsageSource
+from domain.ids import ApiKeyId, CompletionId, ModelId, ProcessId
+from domain.kernel import Command, Value
+
+
+class AdmitCompletion(Command):
+    """May this call be sent? Decided with every limit that applies, in one batch."""
+
+    opens: ClassVar[bool] = True
+
+    completion_id: CompletionId
+    owner: ProcessId
+    kind: Literal["chat", "text", "embedding", "message", "response"] = "chat"
+    api_key_id: ApiKeyId
+    model_id: str
+    route: tuple[ModelId, ...]
+    """The models that the call may be sent to, in order."""
+    prompt_text_tokens_bound: int = Field(ge=0)
+    """An upper bound of the prompt's tokens, images not counted."""
+    image_count: int = Field(0, ge=0)
+    choices: int = Field(1, ge=1)
+    output_cap: int | None = Field(None, ge=1)
+    """What the client asked for; None: the decider chooses."""
+    stream: bool = False
+    end_user: str | None = None
+    tags: dict[str, str] = {}
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+
+
+class AttemptMade(Value):
+    """One call of a provider, as it went; its price and cost are the decider's to say."""
+
+    model_id: ModelId
+    provider: str
+    outcome: Literal["succeeded", "refused", "failed", "unknown"]
+    status: int | None = None
+    error_code: str | None = None
+    first_byte_ms: int | None = None
+    latency_ms: int = 0
+    usage: dict[str, int] = {}
+    usage_source: UsageSource = "none"
+    raw_usage: dict[str, Any] | None = None
+
+
+class SettleCompletion(Command):
+    """This is how it went. Never refused; the second time it says nothing, unless recovery was first."""
+
+    completion_id: CompletionId
+    end_reason: EndReason
+    attempts: tuple[AttemptMade, ...] = ()
+    latency_ms: int = 0
+    overhead_ms: float | None = None
+
+
+class RecoverCompletion(Command):
+    """Its owner is dead: settle it as `design.md` §6.7 says."""
+
+    completion_id: CompletionId
+
+
+class ReportProgress(Command):
+    """A long stream has come this far."""
+
+    completion_id: CompletionId
+    output_tokens: int = Field(ge=0)

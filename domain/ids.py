@@ -1,0 +1,79 @@
+"""Identifiers. A slug is 1 to 50 letters, digits and hyphens, and begins and ends with a letter or digit."""
+
+import re
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+ORG_DEFAULT = "main"
+UUID7_RANDOM_BYTES = 10
+
+
+class Slug(str):
+    """An identifier that people choose; teaches its rule to pydantic."""
+
+    __slots__ = ()
+    pattern: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?", re.ASCII)
+    rule: ClassVar[str] = "1 to 50 letters, digits and hyphens, beginning and ending with a letter or digit"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError with the rule when `text` breaks it."""
+        if not cls.pattern.fullmatch(text):
+            raise ValueError(f"must be {cls.rule}")
+        return cls(text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(
+            cls.parse, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema())
+        )
+
+
+class SlugWithUnderscores(Slug):
+    """A slug that may hold underscores too."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,48}[A-Za-z0-9_])?", re.ASCII)
+    rule = "1 to 50 letters, digits, hyphens and underscores"
+
+
+class TeamId(Slug):
+    __slots__ = ()
+
+
+class ApiKeyId(Slug):
+    __slots__ = ()
+
+
+class ModelId(Slug):
+    __slots__ = ()
+
+
+class CredentialId(SlugWithUnderscores):
+    __slots__ = ()
+
+
+class BudgetId(SlugWithUnderscores):
+    __slots__ = ()
+
+
+class CompletionId(Slug):
+    """A UUIDv7 in its usual text form."""
+
+    __slots__ = ()
+
+
+class ProcessId(Slug):
+    """A UUIDv7 in its usual text form, minted at each start of a process."""
+
+    __slots__ = ()
+
+
+def uuid7(unix_ms: int, random: bytes) -> UUID:
+    """RFC 9562 §5.7: 48 bits of milliseconds, then 74 random bits. `random` holds UUID7_RANDOM_BYTES bytes."""
+    noise = int.from_bytes(random, "big")
+    rand_a, rand_b = noise >> 62 & 0xFFF, noise & (1 << 62) - 1
+    return UUID(int=(unix_ms & (1 << 48) - 1) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
