@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.credential.events import SecretSource
 from domain.kernel import Command, Recorded
-from domain.price import Price
+from domain.price import Rates
 from domain.state import View
 
 
@@ -108,8 +108,8 @@ class EventReader(Protocol):
 class PriceBook(Protocol):
     """What providers charge, as published."""
 
-    async def price(self, provider: str, provider_model: str, at: datetime) -> Price | None:
-        """In force at `at`; None: unknown. Its `effective_from` is None: it holds from its adoption on."""
+    async def rates(self, provider: str, provider_model: str, at: datetime) -> Rates | None:
+        """In force at `at`; None: unknown, which is never free."""
         ...
 
 
@@ -184,9 +184,9 @@ class ProviderFailure:
     status: int
     message: str
     type: str
-    code: str | None
-    param: str | None
-    retry_after: str | None
+    code: str | None = None
+    param: str | None = None
+    retry_after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,3 +68,7 @@ class Unavailable(Refusal):
     def __init__(self, message: str | None = None, *, retry_after: timedelta = timedelta(seconds=1)) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Unreadable(Unavailable):
+    """A newer release of the gateway changed it in a way that this process can't read. Try again shortly."""

@@ -28,16 +28,10 @@ class Slug(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
-            cls.parse, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema())
+            cls.parse,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
         )
-
-
-class SlugWithUnderscores(Slug):
-    """A slug that may hold underscores too."""
-
-    __slots__ = ()
-    pattern = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,48}[A-Za-z0-9_])?", re.ASCII)
-    rule = "1 to 50 letters, digits, hyphens and underscores"
 
 
 class TeamId(Slug):
@@ -52,12 +46,16 @@ class ModelId(Slug):
     __slots__ = ()
 
 
-class CredentialId(SlugWithUnderscores):
+class CredentialId(Slug):
     __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,48}[A-Za-z0-9_])?", re.ASCII)
+    rule = "1 to 50 letters, digits, hyphens and underscores, neither beginning nor ending with a hyphen"
 
 
-class BudgetId(SlugWithUnderscores):
+class BudgetId(Slug):
     __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9_-]{1,50}", re.ASCII)
+    rule = "1 to 50 letters, digits, hyphens and underscores"
 
 
 class CompletionId(Slug):

@@ -74,7 +74,7 @@ class Recorded(NamedTuple, Generic[E_co]):
         return self.stream.split("/", 2)[2]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # with slots too, Python 3.11 fails on Decider[...](...)
 class Decider(Generic[S]):
     """An aggregate: its commands, its events, and two plain functions.
 

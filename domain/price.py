@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 from domain.kernel import Value
+from domain.time import EPOCH
 
 TOKENS_PER_RATE = 1_000_000
 """Rates are nano-dollars per million units, so that $0.0375 per million tokens is the integer 37,500,000."""
@@ -38,10 +40,13 @@ Usage = Mapping[Category, int]
 
 
 class Tier(Value):
-    """From prompts longer than `above_prompt_tokens` on, this rate holds for the whole call."""
+    """In calls whose prompt has `above_prompt_tokens` tokens or more, this rate holds for the whole call."""
 
     nanos_per_million: int
     above_prompt_tokens: int = 0
+
+
+Rates = dict[Category, tuple[Tier, ...]]
 
 
 class Price(Value):
@@ -49,8 +54,21 @@ class Price(Value):
 
     price_id: str
     source: Literal["given", "genai-prices"]
-    rates: dict[Category, tuple[Tier, ...]] = {}
+    rates: Rates = {}
     effective_from: datetime | None = None
+
+    @cached_property
+    def dearest(self) -> "Dearest":
+        """Asked at every admission, so it is worked out once."""
+        return Dearest(*(_dearest(self.rates, categories) for categories in (PROMPT, ANSWER, (Category.REQUEST,))))
+
+
+class Dearest(NamedTuple):
+    """The highest rates, at any prompt length: what a hold must assume."""
+
+    prompt: int
+    answer: int
+    request: int
 
 
 class CostLine(Value):
@@ -80,26 +98,32 @@ def cost_nanos(lines: tuple[CostLine, ...]) -> int:
 def rate(price: Price, category: Category, prompt_tokens: int) -> int:
     """Nano-dollars per million of `category` in a call with a prompt of that length; 0 where neither it nor its stand-in has a rate."""
     tiers = price.rates.get(category) or price.rates.get(STANDS_IN.get(category, category), ())
-    held = max((tier for tier in tiers if prompt_tokens >= tier.above_prompt_tokens), key=lambda tier: tier.above_prompt_tokens, default=None)
-    return 0 if held is None else held.nanos_per_million
-
-
-def dearest(price: Price, categories: tuple[Category, ...]) -> int:
-    """The highest rate among them, at any prompt length: what a hold must assume."""
-    return max((tier.nanos_per_million for category in categories for tier in price.rates.get(category, ())), default=0)
+    reached = [tier for tier in tiers if prompt_tokens >= tier.above_prompt_tokens]
+    return max(reached, key=lambda tier: tier.above_prompt_tokens).nanos_per_million if reached else 0
 
 
 def bound_nanos(price: Price, *, prompt_tokens: int, output_tokens: int) -> int:
     """The most that a call within these bounds can cost, rounded up."""
-    request = dearest(price, (Category.REQUEST,))
-    exact = prompt_tokens * dearest(price, PROMPT) + output_tokens * dearest(price, ANSWER) + request
-    return -(-exact // TOKENS_PER_RATE)
+    prompt, answer, request = price.dearest
+    return -(-(prompt_tokens * prompt + output_tokens * answer + request) // TOKENS_PER_RATE)
+
+
+def output_tokens_for(price: Price, nanos: int, *, prompt_tokens: int) -> int | None:
+    """How many output tokens `nanos` pays for beside the prompt: the most for which `bound_nanos` stays within. None: they cost nothing."""
+    prompt, answer, request = price.dearest
+    if not answer:
+        return None
+    return max(0, (nanos * TOKENS_PER_RATE - prompt_tokens * prompt - request) // answer)
 
 
 def in_force(prices: tuple[Price, ...], at: datetime) -> Price | None:
     """The latest-beginning price that has begun; among equals the one given last."""
     begun = [price for price in prices if price.effective_from is None or price.effective_from <= at]
-    return max(reversed(begun), key=lambda price: price.effective_from.timestamp() if price.effective_from else 0.0, default=None)
+    return max(reversed(begun), key=lambda price: price.effective_from or EPOCH, default=None)
+
+
+def _dearest(rates: Rates, categories: tuple[Category, ...]) -> int:
+    return max((tier.nanos_per_million for category in categories for tier in rates.get(category, ())), default=0)
 
 
 def round_half_up(exact: int) -> int:

@@ -6,13 +6,16 @@ so that a failed batch leaves no trace and nothing is ever undone by hand. Value
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+UNCHANGED: Final[Any] = object()
+"""Told apart from None, which drops an entry."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)  # with slots too, Python 3.11 fails on Kind[...](...)
 class Kind(Generic[K, V]):
     """One table of the resident state: what it holds, by what key."""
 
@@ -39,7 +42,7 @@ class State:
 
     def get(self, kind: Kind[K, V], key: K) -> V | None:
         table = self.tables.get(kind.name)
-        return None if table is None else cast("V | None", table.get(key))
+        return None if table is None else table.get(key)
 
     def put(self, kind: Kind[K, V], key: K, value: V | None) -> None:
         if value is None:
@@ -62,10 +65,8 @@ class Overlay:
         self.changes: dict[tuple[str, Any], Any] = {}
 
     def get(self, kind: Kind[K, V], key: K) -> V | None:
-        try:
-            return cast("V | None", self.changes[kind.name, key])
-        except KeyError:
-            return self.base.get(kind, key)
+        value = self.changes.get((kind.name, key), UNCHANGED)
+        return self.base.get(kind, key) if value is UNCHANGED else value
 
     def put(self, kind: Kind[K, V], key: K, value: V | None) -> None:
         self.changes[kind.name, key] = value

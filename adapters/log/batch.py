@@ -1,21 +1,20 @@
 """A batch, decided: commands in, rows and outcomes out. No I/O here: everything it needs was read under the lock."""
 
-import json
 import logging
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from domain.fold import VERSIONS
-
 from adapters.log.chain import link
-from adapters.log.codec import Row, encode
+from adapters.log.codec import ForgettableRow, Row, encode, encode_forgettable
 from adapters.log.replica import LOADED, Replica, follow
 from adapters.log.work import Outcome, Work
 from application.ports import Committed
 from domain.errors import Conflict, Refusal, VersionMismatch
+from domain.fold import VERSIONS
 from domain.kernel import Event, Forgettable, Recorded
 from domain.state import Overlay, Scene, View
 from domain.time import unix_micros
@@ -49,13 +48,20 @@ class Batch:
     position: int
     hash: bytes
     rows: list[Row] = field(default_factory=list)
-    forgettable: list[Forgettable] = field(default_factory=list)
+    forgettable: list[ForgettableRow] = field(default_factory=list)
     remembered: dict[bytes, Remembered] = field(default_factory=dict)
     outcomes: list[tuple[Work, Outcome]] = field(default_factory=list)
     repeats: list[tuple[Work, Remembered]] = field(default_factory=list)
     left: list[Work] = field(default_factory=list)
     """Undecided: they didn't fit, or their stream isn't loaded."""
     bytes: int = 0
+    failure: Exception | None = None
+    """What went wrong while it was written."""
+
+    @property
+    def works(self) -> list[Work]:
+        """All that are still waited for, should it come to nothing."""
+        return [*(work for work, _ in self.outcomes), *(work for work, _ in self.repeats), *self.left]
 
 
 class Asked(NamedTuple):
@@ -64,7 +70,7 @@ class Asked(NamedTuple):
     version: int
     own: Any
     events: list[tuple[Event, bytes]]
-    forgettable: list[Forgettable]
+    forgettable: list[ForgettableRow]
 
 
 def decide_all(works: Sequence[Work], replica: Replica, now: datetime, known: dict[bytes, Remembered]) -> Batch:
@@ -72,12 +78,17 @@ def decide_all(works: Sequence[Work], replica: Replica, now: datetime, known: di
     batch = Batch(draft=Overlay(replica.state), now=now, position=replica.position, hash=replica.hash)
     began = time.monotonic()
     for index, work in enumerate(works):
-        if batch.rows and (len(batch.rows) >= EVENTS_MAX or batch.bytes >= BYTES_MAX or time.monotonic() - began >= DECIDING_SECONDS_MAX):
+        # One at least is decided, or nothing would ever move.
+        if index and _full(batch, began):
             batch.left.extend(works[index:])
             break
-        if work.claim("writer"):
+        if not work.abandoned and work.claim("writer"):
             _attend(work, batch, replica.org, known)
     return batch
+
+
+def _full(batch: Batch, began: float) -> bool:
+    return len(batch.rows) >= EVENTS_MAX or batch.bytes >= BYTES_MAX or time.monotonic() - began >= DECIDING_SECONDS_MAX
 
 
 def _attend(work: Work, batch: Batch, org: str, known: dict[bytes, Remembered]) -> None:
@@ -89,8 +100,8 @@ def _attend(work: Work, batch: Batch, org: str, known: dict[bytes, Remembered]) 
         batch.left.append(work)
     except Refusal as refusal:
         batch.outcomes.append((work, refusal))
-    except Exception as bug:  # a bug in one decider is that command's failure alone
-        log.exception("deciding %s failed", type(work.command).__name__)
+    except Exception as bug:  # noqa: BLE001 (a bug in one decider is that command's failure alone)
+        log.error("deciding %s failed with %s\n%s", type(work.command).__name__, type(bug).__name__, where(bug))  # noqa: TRY400
         batch.outcomes.append((work, bug))
     else:
         # Not in the try: what fails from here on, fails the batch.
@@ -118,7 +129,7 @@ def _ask(work: Work, batch: Batch) -> Asked:
     said = list(work.decider.decide(work.command, state, batch.now))
     # All is encoded before anything is entered: a command is recorded whole or not at all.
     events = [(item, encode(item)) for item in said if isinstance(item, Event)]
-    return Asked(version, own, events, [item for item in said if isinstance(item, Forgettable)])
+    return Asked(version, own, events, [encode_forgettable(item) for item in said if isinstance(item, Forgettable)])
 
 
 def _record(work: Work, asked: Asked, batch: Batch, org: str) -> Committed:
@@ -172,5 +183,6 @@ def _enter(events: Iterable[tuple[Event, bytes]], work: Work, version: int, batc
     return entered
 
 
-def json_bodies(items: Iterable[Forgettable]) -> list[str]:
-    return [json.dumps(item.body, separators=(",", ":")) for item in items]
+def where(error: BaseException) -> str:
+    """An error's trace without its own text, which may quote what a client sent."""
+    return "".join(traceback.format_tb(error.__traceback__))

@@ -1,17 +1,23 @@
 """Between events and the rows that store them. Reading is tolerant: what can't be read becomes an UnknownEvent, never an exception."""
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
-from domain.deciders import EVENT_OF_TOPIC
 from pydantic import ValidationError
 
+from domain.deciders import EVENT_OF_TOPIC
 from domain.errors import Invalid
-from domain.kernel import Event, Recorded, UnknownEvent
+from domain.kernel import Event, Forgettable, Recorded, UnknownEvent
 
 STATE_BYTES_MAX = 64 * 1024
 """An event's JSON. Larger contents are side rows, named by digest."""
+
+UNSTORABLE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A zero character in JSON, which PostgreSQL's jsonb can't hold."""
 
 COLUMNS = "notification_id, originator_id, originator_version, topic, at, org, by, correlation_id, causation_id, state, hash"
 
@@ -40,6 +46,28 @@ def encode(event: Event) -> bytes:
     return state
 
 
+class ForgettableRow(NamedTuple):
+    """One row of `forgettable`."""
+
+    kind: str
+    reference: UUID
+    body: str
+
+
+def encode_forgettable(item: Forgettable) -> ForgettableRow:
+    """Refuses what the database would: there, it would take the whole batch with it."""
+    try:
+        body = json.dumps(item.body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        body.encode()
+    except UnicodeEncodeError:
+        raise Invalid("This holds characters that are not Unicode") from None
+    if UNSTORABLE.search(body):
+        raise Invalid("This holds a zero character, which can't be recorded")
+    if len(body) > STATE_BYTES_MAX:
+        raise Invalid(f"This is too large to be recorded: {len(body)} characters of {STATE_BYTES_MAX}")
+    return ForgettableRow(item.kind, item.reference, body)
+
+
 def decode(topic: str, state: bytes) -> Event:
     known = EVENT_OF_TOPIC.get(topic)
     if known is None:
@@ -56,6 +84,6 @@ def recorded(row: Row | Sequence[Any]) -> Recorded[Any]:
     return Recorded(position, stream, version, topic, at, org, by, correlation_id, causation_id, decode(topic, state), hash_)
 
 
-def columns(rows: Iterable[Row]) -> tuple[list[Any], ...]:
+def columns(rows: Iterable[Row | ForgettableRow]) -> tuple[list[Any], ...]:
     """The rows turned into one array per column, as `unnest` takes them."""
     return tuple(list(column) for column in zip(*rows, strict=True))

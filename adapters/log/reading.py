@@ -55,6 +55,7 @@ class PostgresEvents:
             min_size=0,
             max_size=CONNECTIONS_MAX,
             timeout=CONNECTION_WAIT_S,
+            check=AsyncConnectionPool.check_connection,
             open=False,
         )
 

@@ -1,18 +1,21 @@
 """This process's replica of the log: resident state, and up to where it is folded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from domain.deciders import DECIDER_OF_CATEGORY
-from domain.fold import fold
 
 from adapters.log import statements
 from adapters.log.chain import GENESIS
 from adapters.log.codec import recorded
+from domain.deciders import DECIDER_OF_CATEGORY
+from domain.fold import fold
 from domain.kernel import Recorded
 from domain.state import Kind, State, View
+from domain.time import EPOCH
 
 PAGE_ROWS = 5_000
 """Keyset pages of this size read fastest (a million rows a second, undecoded)."""
@@ -44,6 +47,8 @@ class Replica:
     state: State = field(default_factory=State)
     position: int = 0
     hash: bytes = GENESIS
+    at: datetime = EPOCH
+    """When the event at our position was decided."""
 
     def fold_tail(self, tail: Sequence[Sequence[Any]]) -> None:
         """Fold what a TAIL statement answered; its first row is the one at our position. Raises Rewound before anything is folded."""
@@ -56,13 +61,15 @@ class Replica:
     def fold(self, rows: Iterable[Sequence[Any]]) -> None:
         for row in rows:
             follow(self.state, recorded(row), self.org)
-            self.position, self.hash = row[0], row[-1]
+            self.position, self.hash, self.at = row[0], row[-1], row[4]
 
-    def evict(self) -> None:
-        """Keep the youngest of the loaded streams."""
-        loaded = self.state.tables.get(LOADED.name, {})
-        for stream in list(loaded)[: max(0, len(loaded) - LOADED_MAX)]:
-            del loaded[stream]
+    def keep(self, loaded: Mapping[str, Loaded]) -> None:
+        """The youngest LOADED_MAX of the loaded streams stay."""
+        for stream, entry in loaded.items():
+            self.state.put(LOADED, stream, entry)
+        table = self.state.tables.get(LOADED.name, {})
+        for stream in list(islice(table, max(0, len(table) - LOADED_MAX))):
+            del table[stream]
 
 
 def follow(view: View, event: Recorded[Any], org: str) -> None:
@@ -75,24 +82,33 @@ def follow(view: View, event: Recorded[Any], org: str) -> None:
         view.put(LOADED, event.stream, _evolved(loaded, event))
 
 
-def load(connection: Connection, streams: Sequence[str], state: State, events_max: int) -> None:
+def read_to_end(connection: Connection, replica: Replica) -> None:
+    """Fold whatever the log has by now, without the lock, in bounded pieces."""
+    while True:
+        tail = tail_after(connection, replica.position - 1, PAGE_ROWS)
+        replica.fold_tail(tail)
+        if len(tail) < PAGE_ROWS:
+            return
+
+
+def tail_after(connection: Connection, position: int, limit: int) -> list[tuple[Any, ...]]:
+    return connection.execute(statements.TAIL, (position + 1, limit), prepare=True, binary=True).fetchall()
+
+
+def load(connection: Connection, streams: Sequence[str], replica: Replica, events_max: int) -> str | None:
     """Read whole streams, each folded by its own decider, into LOADED. A stream without rows is loaded too: as empty.
 
-    When the answer is cut at `events_max` the last stream may be incomplete and is left out; a single one longer than that is refused.
+    When the answer is cut at `events_max`, what it doesn't hold whole is left for the next time. Answers the name of a stream that alone
+    has more events than that: it can't be loaded.
     """
     rows = connection.execute(statements.STREAMS, (list(streams), events_max + 1), prepare=True, binary=True).fetchall()
-    missing = set(streams)
     cut = rows[-1][1] if len(rows) > events_max else None
-    entries: dict[str, Loaded] = {}
+    entries = {} if cut else dict.fromkeys(streams, Loaded(0, None))
     for event in map(recorded, rows):
         if event.stream != cut:
             entries[event.stream] = _evolved(entries.get(event.stream, Loaded(0, None)), event)
-            missing.discard(event.stream)
-    for stream, loaded in entries.items():
-        state.put(LOADED, stream, loaded)
-    if cut is None:
-        for stream in missing:
-            state.put(LOADED, stream, Loaded(0, None))
+    replica.keep(entries)
+    return cut if cut and cut == rows[0][1] else None
 
 
 def _evolved(loaded: Loaded, event: Recorded[Any]) -> Loaded:

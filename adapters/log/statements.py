@@ -9,14 +9,19 @@ LOG_LOCK: Final = 0x6C65_6467_6572
 
 CHANNEL: Final = "stored_events"
 
-SESSION: Final = "SELECT set_config('lock_timeout', %s, false), set_config('application_name', %s, false)"
+SESSION: Final = """
+SELECT set_config('lock_timeout', %s, false), set_config('application_name', %s, false), set_config('TimeZone', 'UTC', false)
+"""
 """Bounds the wait for the lock; covers advisory locks too."""
 
-TAKE_LOCK: Final = "SELECT pg_advisory_xact_lock(%s)"
-"""The transaction's first statement, so that every snapshot after it is younger than the lock (READ COMMITTED)."""
+TAKE_LOCK: Final = "SELECT clock_timestamp(), set_config('transaction_timeout', %s, true) FROM pg_advisory_xact_lock(%s)"
+"""The transaction's first statement, so that every snapshot after it is younger than the lock (READ COMMITTED).
 
-GUARD: Final = "SELECT set_config('transaction_timeout', %s, true), clock_timestamp()"
-"""From the moment the lock is held, the server ends the transaction of a process that stops in the middle (SIGSTOP, a lost network)."""
+From the moment the lock is held, the server ends the transaction of a process that stops in the middle (SIGSTOP, a lost network). One
+statement, so that no process can stop between the two. Set any earlier, the guard would end those that wait, too.
+"""
+
+CLOCK: Final = "SELECT clock_timestamp()"
 
 TAIL: Final = f"SELECT {COLUMNS} FROM stored_events WHERE notification_id >= %s ORDER BY notification_id LIMIT %s"  # noqa: S608
 """Starts *at* the reader's own position: that row must be the one that it knows, or the log was rewound."""

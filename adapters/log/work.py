@@ -4,6 +4,7 @@ import os
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -12,6 +13,8 @@ from domain.errors import Unavailable
 from domain.kernel import Command, Decider
 
 QUEUE_MAX: Final = 10_000
+ADMINISTRATION_SHARE: Final = 16
+"""One in so many of a batch is kept for administration: under overload, too, a key can be revoked."""
 
 Outcome = Committed | BaseException
 
@@ -39,14 +42,14 @@ class Work:
         return self._claim.setdefault("by", by) == by
 
     def release(self) -> None:
-        """The writer has not decided it after all."""
-        if not self.abandoned:
+        """The writer has not decided it after all. A caller's claim stays."""
+        if self._claim.get("by") == "writer":
             self._claim.clear()
 
     @property
     def abandoned(self) -> bool:
         """Its caller gave up, and has been told so."""
-        return self._claim.get("by") == "caller"
+        return self.done.done()
 
 
 class Queue:
@@ -57,6 +60,7 @@ class Queue:
         self._administration: deque[Work] = deque()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._sleeping = False
+        self._woken = False
 
     def __len__(self) -> int:
         return len(self._inference) + len(self._administration)
@@ -76,8 +80,9 @@ class Queue:
     def take(self, count: int, deaths_max: int) -> list[Work]:
         """The next works. One that died `deaths_max` times comes alone, so that it can't take others with it."""
         taken: list[Work] = []
-        for lane in (self._inference, self._administration):
-            while lane and len(taken) < count:
+        kept = min(len(self._administration), count // ADMINISTRATION_SHARE)
+        for lane, room in ((self._inference, count - kept), (self._administration, count)):
+            while lane and len(taken) < room:
                 alone = lane[0].deaths >= deaths_max
                 if alone and taken:
                     return taken
@@ -87,13 +92,14 @@ class Queue:
         return taken
 
     def drop_abandoned(self) -> None:
+        """From the front, where those are that have waited longest."""
         for lane in (self._inference, self._administration):
-            for _ in range(len(lane)):
-                work = lane.popleft()
-                if not work.abandoned:
-                    lane.append(work)
+            while lane and lane[0].abandoned:
+                lane.popleft()
 
     def wake(self) -> None:
+        """Also for what isn't in the queue. Noted before looking, so that it is heard by a writer just about to fall asleep."""
+        self._woken = True
         if self._sleeping:
             os.eventfd_write(self._wake, 1)
 
@@ -102,18 +108,14 @@ class Queue:
         return self._wake
 
     def fall_asleep(self) -> bool:
-        """False when something waits already. Announced before looking, so that no `put` goes unheard."""
+        """False when something waits already. Announced before looking, so that no `wake` goes unheard."""
         self._sleeping = True
-        if len(self):
-            self._sleeping = False
-        return self._sleeping
+        return not (self._woken or len(self))
 
     def awake(self) -> None:
-        self._sleeping = False
-        try:
+        self._sleeping = self._woken = False
+        with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-        except BlockingIOError:
-            return
 
     def close(self) -> None:
         os.close(self._wake)
@@ -128,7 +130,7 @@ def answer(outcomes: Iterable[tuple[Work, Outcome]]) -> None:
     for work, outcome in outcomes:
         by_loop.setdefault(work.loop, []).append((work, outcome))
     for loop, answered in by_loop.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
             loop.call_soon_threadsafe(_resolve, answered)
 
 

@@ -1,12 +1,17 @@
 """What can be asked of a completion."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from domain.completion.events import EndReason, UsageSource
 from domain.ids import ApiKeyId, CompletionId, ModelId, ProcessId
 from domain.kernel import Command, Value
+
+CHOICES_MAX: Final = 128
+OUTPUT_CAP_MAX: Final = 10_000_000
+PROMPT_TOKENS_MAX: Final = 1_000_000_000
+"""Above any model and any body that is taken in, and money stays inside 64 bits."""
 
 
 class AdmitCompletion(Command):
@@ -19,13 +24,13 @@ class AdmitCompletion(Command):
     kind: Literal["chat", "text", "embedding", "message", "response"] = "chat"
     api_key_id: ApiKeyId
     model_id: str
-    route: tuple[ModelId, ...]
+    route: tuple[ModelId, ...] = Field(min_length=1)
     """The models that the call may be sent to, in order."""
-    prompt_text_tokens_bound: int = Field(ge=0)
+    prompt_text_tokens_bound: int = Field(ge=0, le=PROMPT_TOKENS_MAX)
     """An upper bound of the prompt's tokens, images not counted."""
-    image_count: int = Field(0, ge=0)
-    choices: int = Field(1, ge=1)
-    output_cap: int | None = Field(None, ge=1)
+    image_count: int = Field(0, ge=0, le=PROMPT_TOKENS_MAX)
+    choices: int = Field(1, ge=1, le=CHOICES_MAX)
+    output_cap: int | None = Field(None, ge=1, le=OUTPUT_CAP_MAX)
     """What the client asked for; None: the decider chooses."""
     stream: bool = False
     end_user: str | None = None
@@ -70,3 +75,9 @@ class ReportProgress(Command):
 
     completion_id: CompletionId
     output_tokens: int = Field(ge=0)
+
+
+class RaiseHold(Command):
+    """A failed attempt may be billed: hold what it is charged, beside what the next one may cost."""
+
+    completion_id: CompletionId

@@ -49,6 +49,8 @@ class Hold(Value):
     generation: int
     period_start: datetime
     nanos: int
+    model_ids: tuple[ModelId, ...] = ()
+    """The models of the route whose attempts it pays for; none named: all. As the budget's scope was at admission."""
 
 
 class HoldOutcome(Value):
@@ -112,6 +114,7 @@ class CompletionAdmitted(Event):
     choices: int = Field(1, ge=1)
     rate_weight_requests: int = 1
     rate_weight_tokens: int = 0
+    """What counts against the key's tokens per minute until settlement says what was used; 0: the key had no such limit."""
     route: tuple[RouteStep, ...]
     holds: tuple[Hold, ...] = ()
     chain_id: str | None = None

@@ -1,0 +1,77 @@
+"""The rules that an admission must meet, in the order in which they are looked at. Each is silent or refuses."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from domain.admission.case import Case
+from domain.admission.ledger import Balance
+from domain.admission.rates import REQUEST_LIMITS
+from domain.admission.terms import Terms
+from domain.admission.window import MINUTE, room_after, total
+from domain.errors import BudgetExceeded, Invalid, RateLimited
+from domain.money import usd_text
+
+PARALLEL_RETRY_AFTER: Final = timedelta(seconds=1)
+"""Nobody knows when an answer ends."""
+
+
+def price_is_known(case: Case, terms: Terms) -> None:
+    if terms.hold_nanos is None and case.budgets:
+        budget = case.budgets[0].budget_id
+        message = f"The price of the model `{case.command.model_id}` is unknown, and the budget {budget} applies to this request."
+        raise Invalid(message, param="model", code="price_unknown")
+
+
+def requests_are_left(case: Case, terms: Terms) -> None:
+    for name, span, words in REQUEST_LIMITS:
+        limit: int | None = getattr(case.key.rate_limits, name)
+        if limit is None:
+            continue
+        window = getattr(case.counts, name)
+        excess = total(window, span, case.now) + 1 - limit
+        if excess > 0:
+            message = f"This API key has reached its limit of {limit} {words}."
+            raise RateLimited(message, limit=name, retry_after=room_after(window, span, case.now, excess))
+
+
+def a_place_is_free(case: Case, terms: Terms) -> None:
+    limit = case.key.rate_limits.parallel_requests
+    if limit is not None and case.counts.open >= limit:
+        message = f"This API key has reached its limit of {limit} parallel requests."
+        raise RateLimited(message, limit="parallel_requests", retry_after=PARALLEL_RETRY_AFTER)
+
+
+def tokens_are_left(case: Case, terms: Terms) -> None:
+    limit = case.key.rate_limits.tokens_per_minute
+    if limit is None:
+        return
+    window = case.counts.tokens_per_minute
+    excess = total(window, MINUTE, case.now) + terms.rate_weight_tokens - limit
+    if excess > 0:
+        message = f"This request may use {terms.rate_weight_tokens} tokens, and this API key has a limit of {limit} tokens per minute."
+        raise RateLimited(message, limit="tokens_per_minute", retry_after=room_after(window, MINUTE, case.now, excess))
+
+
+def budgets_have_enough(case: Case, terms: Terms) -> None:
+    if terms.hold_nanos is not None:
+        for applying in case.budgets:
+            enough(applying.budget_id, applying.balance, terms.hold_nanos)
+
+
+def enough(budget_id: str, balance: Balance, nanos: int) -> None:
+    if not balance.fits(nanos):
+        needed, free = usd_text(nanos), usd_text(balance.free_nanos)
+        message = f"The budget {budget_id} does not have enough left: this request may cost ${needed}, and ${free} is free."
+        raise BudgetExceeded(message, budget_id=budget_id)
+
+
+Rule = Callable[[Case, Terms], None]
+
+RULES: Final[tuple[Rule, ...]] = (
+    price_is_known,
+    requests_are_left,
+    a_place_is_free,
+    tokens_are_left,
+    budgets_have_enough,
+)

@@ -1,0 +1,212 @@
+"""Builds everything, from the stores outwards, and takes it down again in reverse order."""
+
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from adapters.clock import SystemClock
+from adapters.liveness import LOCK_KEY_BITS, living
+from adapters.log.postgres_log import PostgresLog
+from adapters.log.reading import PostgresEvents
+from adapters.price_book import GenaiPrices
+from adapters.providers import PROVIDERS
+from adapters.providers.openai import OpenAI
+from adapters.secrets.environment import Environment
+from adapters.transport import open_transport
+from application.bootstrap import Wanted, bootstrap, point_out_changes
+from application.ports import Committed, Provider
+from application.world import World
+from domain.api_key.secret import TYPE_PREFIX
+from domain.credential.commands import AddCredential
+from domain.credential.events import SecretSource
+from domain.errors import Unavailable
+from domain.ids import CredentialId, ProcessId
+from domain.process.commands import StartProcess, StopProcess
+from entrypoints import stores
+from entrypoints.http.app import build_app
+from infra.local_model import LocalModelUnavailable, RunningLocalModel, start_local_model
+from infra.postgres import check_server, migrate
+from infra.settings import Settings
+
+VERSION: Final = version("ledger-gateway")
+BY: Final = "system:process"
+DIGEST_KEY_FILE: Final = "digest.key"
+DIGEST_KEY_BYTES: Final = 32
+PROVIDERS_WITH_KEYS: Final = ("openai", "anthropic")
+NOWHERE: Final = "http://127.0.0.1:9/v1"
+"""Where the local model is while it isn't served: nobody listens, so that calls of it fail as calls of an absent provider do."""
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[str], None]
+"""Told what is being done, in a few words, as it begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """All of it, running; only the listening socket is left to whoever serves."""
+
+    settings: Settings
+    world: World
+    app: web.Application
+    database_url: str
+    local_model: bool
+    """Whether it is served."""
+    admin_secret: str | None
+    """Generated just now: shown once, and never again."""
+
+
+@asynccontextmanager
+async def running(settings: Settings, tell: Tell = lambda _part: None) -> AsyncIterator[Gateway]:
+    """Starts the parts one after another. What blocks does so before anything runs that it could hold up."""
+    async with AsyncExitStack() as parts:
+        settings.gateway_home.mkdir(mode=0o711, parents=True, exist_ok=True)
+        tell("PostgreSQL")
+        database_url = parts.enter_context(stores.postgres(settings))
+        check_server(database_url)
+        migrate(database_url)
+        tell("Valkey")
+        parts.enter_context(stores.valkey(settings))
+        tell("local model")
+        local = parts.enter_context(_local_model(settings))
+
+        tell("log")
+        recorder = await parts.enter_async_context(_reading_and_writing(PostgresLog(database_url, batch_max=settings.log_batch_max)))
+        network = open_transport(trust_env=settings.upstream_trust_env, ca_file=settings.upstream_ca_file)
+        clock = SystemClock()
+        world = World(
+            log=recorder,
+            transport=await parts.enter_async_context(network),
+            providers=_providers(local),
+            secrets=Environment(),
+            clock=clock,
+            process_id=ProcessId(str(clock.uuid7())),
+        )
+        await parts.enter_async_context(_alive(database_url, world))
+        wanted = _wanted(settings, local_model=local is not None)
+        admin_secret = await bootstrap(recorder, wanted, random=secrets.token_bytes, correlation_id=world.process_id)
+        point_out_changes(recorder, wanted)
+
+        events = await parts.enter_async_context(_open(PostgresEvents(database_url)))
+        app = build_app(world, events=events, prices=GenaiPrices(), digest_key=_digest_key(settings.gateway_home), version=VERSION)
+        yield Gateway(
+            settings=settings,
+            world=world,
+            app=app,
+            database_url=database_url,
+            local_model=local is not None,
+            admin_secret=admin_secret,
+        )
+
+
+@contextmanager
+def _local_model(settings: Settings) -> Iterator[RunningLocalModel | None]:
+    """None where it isn't wanted or isn't installed: the rest of the gateway needs no model of its own."""
+    model = _start_local_model(settings)
+    try:
+        yield model
+    finally:
+        if model is not None:
+            model.stop()
+
+
+def _start_local_model(settings: Settings) -> RunningLocalModel | None:
+    if not settings.local_model:
+        return None
+    try:
+        return start_local_model(settings.gateway_home)
+    except LocalModelUnavailable as problem:
+        log.warning("the gateway runs without its local model: %s", problem)
+        return None
+
+
+@asynccontextmanager
+async def _reading_and_writing(recorder: PostgresLog) -> AsyncIterator[PostgresLog]:
+    try:
+        await recorder.start()
+        yield recorder
+    finally:
+        await recorder.stop()
+
+
+@asynccontextmanager
+async def _alive(url: str, world: World) -> AsyncIterator[None]:
+    """A process in the log. It ends there in good order only when all that it admitted is settled; else it is left for recovery."""
+    lock_key = secrets.randbits(LOCK_KEY_BITS)
+    submit = partial(world.log.submit, by=BY, correlation_id=world.process_id)
+    async with living(url, lock_key):
+        await submit(StartProcess(process_id=world.process_id, lock_key=lock_key, version=VERSION))
+        try:
+            yield
+        finally:
+            if world.runs.tasks:
+                log.warning("%d completions are not settled; they are left for recovery", len(world.runs.tasks))
+            else:
+                await _recorded_end(submit(StopProcess(process_id=world.process_id)))
+
+
+async def _recorded_end(stopping: Awaitable[Committed]) -> None:
+    try:
+        await stopping
+    except Unavailable:
+        log.warning("the log can't be reached, so the end of this process is not recorded")
+
+
+@asynccontextmanager
+async def _open(events: PostgresEvents) -> AsyncIterator[PostgresEvents]:
+    await events.open()
+    try:
+        yield events
+    finally:
+        await events.close()
+
+
+def _providers(local: RunningLocalModel | None) -> Mapping[str, Provider]:
+    """The local model's port changes with each start, so it stands in no event."""
+    endpoint = NOWHERE if local is None else local.base_url
+    return {**PROVIDERS, "local": OpenAI(cap_field="max_tokens", endpoint=endpoint)}
+
+
+def _wanted(settings: Settings, *, local_model: bool) -> Wanted:
+    key = settings.admin_api_key
+    return Wanted(
+        admin_secret=None if key is None else TYPE_PREFIX + key.get_secret_value(),
+        credentials=[
+            _from_environment(provider, getattr(settings, f"{provider}_base_url", None))
+            for provider in PROVIDERS_WITH_KEYS
+            if getattr(settings, f"{provider}_api_key") is not None
+        ],
+        local_model=local_model,
+    )
+
+
+def _from_environment(provider: str, endpoint: str | None) -> AddCredential:
+    return AddCredential(
+        credential_id=CredentialId(f"{provider}-default"),
+        name=f"{provider.capitalize()} (environment)",
+        credential_type=provider,
+        secret=SecretSource(source="environment", name=f"{provider.upper()}_API_KEY"),
+        endpoint=endpoint,
+    )
+
+
+def _digest_key(home: Path) -> bytes:
+    """Generated once. Whole or not at all: a key that changed would take repeated requests for new ones."""
+    file = home / DIGEST_KEY_FILE
+    if not file.exists():
+        draft = file.with_suffix(".draft")
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
+            written.write(secrets.token_bytes(DIGEST_KEY_BYTES))
+            written.flush()
+            os.fsync(written.fileno())
+        draft.rename(file)
+    return file.read_bytes()

@@ -1,0 +1,11 @@
+"""`python -m tests.performance [gateway|log]`: all figures, or one part."""
+
+import sys
+
+from tests.performance import gateway, log
+
+PARTS = {"log": log.report, "gateway": gateway.report}
+
+for part in sys.argv[1:] or PARTS:
+    sys.stdout.write(f"== {part}\n")
+    PARTS[part]()
