@@ -51,7 +51,10 @@ class Log(Protocol):
         expected_version: int | None = None,
         idempotency: Idempotency | None = None,
     ) -> Committed:
-        """Decide and record, durably. Raises the decider's Refusal, or Unavailable while the log can't be reached."""
+        """Decide and record, durably. Raises the decider's Refusal, or Unavailable while the log can't be reached.
+
+        Only where it is Unconfirmed, and after a cancellation, may it have been recorded all the same.
+        """
         ...
 
     async def catch_up(self) -> None:
@@ -64,7 +67,7 @@ class Log(Protocol):
 
 
 class StoredEvent(NamedTuple):
-    """An event as it is stored: its data undecoded."""
+    """An event as the log has it, for people."""
 
     position: int
     stream: str
@@ -76,7 +79,7 @@ class StoredEvent(NamedTuple):
     correlation_id: str
     causation_id: str | None
     data: bytes
-    """JSON."""
+    """JSON, the defaults that aren't stored filled in."""
     hash: bytes
 
 
@@ -262,5 +265,3 @@ class Target:
     secret: str
     defaults: dict[str, Any]
     """Parameters that apply where the request leaves them unsaid."""
-
-

@@ -9,10 +9,11 @@ from domain.credential.credential import decider as credential
 from domain.kernel import Command, Decider, Event
 from domain.model.model import decider as model
 from domain.process.process import decider as process
+from domain.refusal.refusal import decider as refusal
 from domain.rewind.rewind import decider as rewind
 from domain.team.team import decider as team
 
-DECIDERS: Final[tuple[Decider[Any], ...]] = (team, api_key, credential, model, budget, completion, process, rewind)
+DECIDERS: Final[tuple[Decider[Any], ...]] = (team, api_key, credential, model, budget, completion, process, refusal, rewind)
 
 DECIDER_OF_CATEGORY: Final = {decider.category: decider for decider in DECIDERS}
 DECIDER_OF_COMMAND: Final[dict[type[Command], Decider[Any]]] = {command: decider for decider in DECIDERS for command in decider.commands}

@@ -72,3 +72,7 @@ class Unavailable(Refusal):
 
 class Unreadable(Unavailable):
     """A newer release of the gateway changed it in a way that this process can't read. Try again shortly."""
+
+
+class Unconfirmed(Unavailable):
+    """The log can't be reached, and whether this was recorded is not known yet. Look before trying again."""

@@ -90,10 +90,10 @@ def _fold_completion(view: View, recorded: Recorded[Any], identity: str) -> None
             count_settlement(view, completion.admitted, completion.admitted_at, settled)
         case CompletionCorrected(holds=corrections):
             correct(view, corrections, recorded.at)
-        case UnknownEvent():
-            view.put(TROUBLE, recorded.stream, f"The event {recorded.topic} of {recorded.stream} can't be read: this process is too old")
-        case _ if completion is not None:
-            view.put(OPEN_COMPLETIONS, identity, evolve(completion, recorded))
-            view.put(VERSIONS, recorded.stream, recorded.version)
-            if isinstance(recorded.event, CompletionHoldRaised):
-                place(view, recorded.event.holds, recorded.at)
+        case event:
+            if isinstance(event, UnknownEvent):
+                view.put(TROUBLE, recorded.stream, f"This process is too old to read the event {recorded.topic} of {recorded.stream}")
+            if completion is not None:
+                view.put(OPEN_COMPLETIONS, identity, evolve(completion, recorded))
+                view.put(VERSIONS, recorded.stream, recorded.version)
+                place(view, event.holds if isinstance(event, CompletionHoldRaised) else (), recorded.at)

@@ -27,11 +27,15 @@ class Slug(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(
-            cls.parse,
-            core_schema.str_schema(),
-            serialization=core_schema.plain_serializer_function_ser_schema(str, return_schema=core_schema.str_schema()),
-        )
+        """All of it in pydantic's own core, since every event has several of these. Its patterns search, so this one is anchored."""
+        text = core_schema.str_schema(pattern=rf"\A(?:{cls.pattern.pattern})\z")
+        parsed = core_schema.no_info_after_validator_function(cls, text)
+        either = core_schema.union_schema([core_schema.is_instance_schema(cls), parsed], mode="left_to_right")
+        return core_schema.json_or_python_schema(cls._explained(parsed), cls._explained(either))
+
+    @classmethod
+    def _explained(cls, schema: CoreSchema) -> CoreSchema:
+        return core_schema.custom_error_schema(schema, "slug", custom_error_message=f"must be {cls.rule}")
 
 
 class TeamId(Slug):
@@ -66,6 +70,12 @@ class CompletionId(Slug):
 
 class ProcessId(Slug):
     """A UUIDv7 in its usual text form, minted at each start of a process."""
+
+    __slots__ = ()
+
+
+class RefusalId(Slug):
+    """A UUIDv7 in its usual text form, of one report."""
 
     __slots__ = ()
 

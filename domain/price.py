@@ -59,7 +59,7 @@ class Price(Value):
 
     @cached_property
     def dearest(self) -> "Dearest":
-        """Asked at every admission, so it is worked out once."""
+        """Asked at every admission, so it is worked out once. (`model_copy` would copy it: other rates are another Price.)"""
         return Dearest(*(_dearest(self.rates, categories) for categories in (PROMPT, ANSWER, (Category.REQUEST,))))
 
 

@@ -38,7 +38,7 @@ LOG_FILE: Final = "demo.log"
 BY: Final = "system:demo"
 TEAM: Final = "demo"
 BUDGET: Final = "demo"
-LIMIT_USD: Final = 0.0001
+LIMIT_USD: Final = 0.00008
 QUESTION: Final = "What is a ledger? Answer in one sentence."
 PLAIN_QUESTION: Final = "Write one short sentence about the sea."
 SHORT_QUESTION: Final = "What is 2 plus 2?"
@@ -169,11 +169,11 @@ async def verified(gateway: Gateway) -> Report:
 
 
 def _own(settings: Settings) -> Settings:
-    """A home of its own unless one is set, a free port on loopback, and a log that doesn't disturb the show."""
+    """Nothing of what is configured but the home: the demo touches no database and no provider that is somebody's."""
     home = HOME if settings.gateway_home == Settings.model_fields["gateway_home"].default else settings.gateway_home
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
     configure_logging(settings.log_level, settings.log_format, (home / LOG_FILE).open("a"))
-    return settings.model_copy(update={"gateway_home": home, "gateway_host": "127.0.0.1", "gateway_port": 0, "local_model": True})
+    return Settings(gateway_home=home, gateway_port=0)
 
 
 @asynccontextmanager

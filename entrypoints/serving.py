@@ -55,6 +55,8 @@ class Stop:
 async def serve(settings: Settings, console: Console) -> None:
     """Returns after an orderly stop. Told to stop while it starts, it raises CancelledError once all is down again."""
     stop = Stop()
+    if settings.gateway_workers > 1:
+        log.warning("GATEWAY_WORKERS is %d, and this release serves HTTP by one process", settings.gateway_workers)
     # Bound first, so that a taken port is told at once; listened on last, so that nobody meets half a gateway.
     with bound(settings.gateway_host, settings.gateway_port) as free_socket:
         async with running(settings, lambda part: log.info("starting: %s", part)) as gateway, listening(gateway, free_socket) as server:
@@ -90,7 +92,11 @@ async def drain(gateway: Gateway, server: Server, stop: Stop) -> None:
     """Not ready at once, so that load balancers turn away; then deaf; then what runs may end."""
     settings, runs = gateway.settings, gateway.world.runs
     runs.draining = True
-    log.info("stopping: new requests are taken for another %g s; then running ones have %g s", settings.drain_accept_s, settings.drain_s)
+    log.info(
+        "stopping: requests are taken for another %g s, then running ones have %g s; a second signal hurries",
+        settings.drain_accept_s,
+        settings.drain_s,
+    )
     await stop.unless_hurried(asyncio.sleep(settings.drain_accept_s))
     await server.site.stop()
     if server.runner.server is not None:

@@ -14,7 +14,7 @@ FINDINGS_SHOWN_MAX = 50
 def verified(url: str, console: Console) -> Report:
     """Verify with a progress bar, and show the result."""
     columns = (TextColumn("reading the log"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         report = verify(url, lambda position, head: progress.update(task, completed=position, total=head))
     console.print(shown(report))

@@ -3,8 +3,10 @@
 import logging
 import os
 import secrets
+import tempfile
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -76,7 +78,8 @@ async def running(settings: Settings, tell: Tell = lambda _part: None) -> AsyncI
         migrate(database_url)
         tell("Valkey")
         parts.enter_context(stores.valkey(settings))
-        tell("local model")
+        if settings.local_model:
+            tell("local model")
         local = parts.enter_context(_local_model(settings))
 
         tell("log")
@@ -87,7 +90,7 @@ async def running(settings: Settings, tell: Tell = lambda _part: None) -> AsyncI
             log=recorder,
             transport=await parts.enter_async_context(network),
             providers=_providers(local),
-            secrets=Environment(),
+            secrets=Environment(_variables(settings)),
             clock=clock,
             process_id=ProcessId(str(clock.uuid7())),
         )
@@ -189,6 +192,12 @@ def _wanted(settings: Settings, *, local_model: bool) -> Wanted:
     )
 
 
+def _variables(settings: Settings) -> Mapping[str, str]:
+    """The environment, and above it the keys as the settings have them: the file that GATEWAY_CONFIG names may hold them too."""
+    keys = {f"{provider.upper()}_API_KEY": getattr(settings, f"{provider}_api_key") for provider in PROVIDERS_WITH_KEYS}
+    return ChainMap({name: key.get_secret_value() for name, key in keys.items() if key is not None}, os.environ)
+
+
 def _from_environment(provider: str, endpoint: str | None) -> AddCredential:
     return AddCredential(
         credential_id=CredentialId(f"{provider}-default"),
@@ -200,13 +209,15 @@ def _from_environment(provider: str, endpoint: str | None) -> AddCredential:
 
 
 def _digest_key(home: Path) -> bytes:
-    """Generated once. Whole or not at all: a key that changed would take repeated requests for new ones."""
+    """Generated once, whole or not at all, and the same for all: with another key, repeated requests would pass for new ones."""
     file = home / DIGEST_KEY_FILE
     if not file.exists():
-        draft = file.with_suffix(".draft")
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as written:
+        descriptor, draft = tempfile.mkstemp(dir=home)
+        with open(descriptor, "wb") as written:
             written.write(secrets.token_bytes(DIGEST_KEY_BYTES))
             written.flush()
-            os.fsync(written.fileno())
-        draft.rename(file)
+            os.fsync(descriptor)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(draft, file)
+        Path(draft).unlink()
     return file.read_bytes()

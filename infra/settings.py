@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, ValidationError
 
 ADMIN_API_KEY_CHARACTERS_MIN = 24
+ADMIN_API_KEY_ALPHABET = re.compile(r"[A-Za-z0-9_-]{1,250}", re.ASCII)  # what /v1 and /admin take for a key at all
 NOT_SET = "not set"
 HIDDEN = "********"
 URL_PASSWORD = re.compile(r"(?<=://)([^/@]*):[^/]*@")
@@ -23,9 +24,11 @@ class InvalidSettings(Exception):  # noqa: N818 - it reads as what is the case
     """The settings can't be used; the message names each variable, and never a value."""
 
 
-def _long_enough(key: SecretStr) -> SecretStr:
+def _usable_key(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value()) < ADMIN_API_KEY_CHARACTERS_MIN:
         raise ValueError(f"it must have at least {ADMIN_API_KEY_CHARACTERS_MIN} characters, since whoever guesses it owns the gateway")
+    if not ADMIN_API_KEY_ALPHABET.fullmatch(key.get_secret_value()):
+        raise ValueError("it may hold letters, digits, - and _ only, at most 250 of them")
     return key
 
 
@@ -75,7 +78,7 @@ class Settings(BaseModel):
         (), description="host:port,… of the Kafka that the log is published to; default: not published"
     )
 
-    admin_api_key: Annotated[SecretStr, AfterValidator(_long_enough)] | None = Field(
+    admin_api_key: Annotated[SecretStr, AfterValidator(_usable_key)] | None = Field(
         None, description=f"Key that may do everything, at least {ADMIN_API_KEY_CHARACTERS_MIN} characters"
     )
     admin_default_password: SecretStr | None = Field(None, description="Password of the user admin, who is created at the first start")

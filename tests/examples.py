@@ -17,13 +17,15 @@ from domain.completion import commands as completion_commands
 from domain.completion import events as completion
 from domain.credential import commands as credential_commands
 from domain.credential import events as credential
-from domain.ids import ApiKeyId, BudgetId, CompletionId, CredentialId, ModelId, ProcessId, Slug, TeamId
+from domain.ids import ApiKeyId, BudgetId, CompletionId, CredentialId, ModelId, ProcessId, RefusalId, Slug, TeamId
 from domain.kernel import Command, Event
 from domain.model import commands as model_commands
 from domain.model import events as model
 from domain.price import Category, CostLine, Price, Tier
 from domain.process import commands as process_commands
 from domain.process import events as process
+from domain.refusal import commands as refusal_commands
+from domain.refusal import events as refusal
 from domain.rewind import commands as rewind_commands
 from domain.rewind import events as rewind
 from domain.team import commands as team_commands
@@ -285,15 +287,34 @@ settle_completion = example(
     overhead_ms=1.5,
 )
 recover_completion = example(completion_commands.RecoverCompletion, completion_id=COMPLETION_ID)
+readmit_completion = example(
+    completion_commands.ReadmitCompletion, completion_id=COMPLETION_ID, lost_position=4_711, admitted=completion_admitted()
+)
 report_progress = example(completion_commands.ReportProgress, completion_id=COMPLETION_ID, output_tokens=400)
 raise_hold = example(completion_commands.RaiseHold, completion_id=COMPLETION_ID)
 
 
 process_started = example(process.ProcessStarted, lock_key=4_711, version="0.1.0")
 process_stopped = example(process.ProcessStopped)
+process_found_dead = example(process.ProcessFoundDead, open_completions=3)
 
 start_process = example(process_commands.StartProcess, process_id=PROCESS_ID, lock_key=4_711, version="0.1.0")
 stop_process = example(process_commands.StopProcess, process_id=PROCESS_ID)
+note_death = example(process_commands.NoteDeath, process_id=PROCESS_ID, open_completions=3)
+
+
+_REFUSED: Final[dict[str, Any]] = {
+    "api_key_id": API_KEY_ID,
+    "rule": "requests_per_minute",
+    "count": 12,
+    "window_s": 60,
+    "first_request_id": "01981a2b-0000-7000-8000-0000000000aa",
+}
+admissions_refused = example(refusal.AdmissionsRefused, **_REFUSED)
+
+record_refusals = example(
+    refusal_commands.RecordRefusals, refusal_id=RefusalId("01981a2b-0000-7000-8000-00000000000b"), **_REFUSED
+)
 
 
 log_rewound = example(rewind.LogRewound, lost_position=4_711, lost_hash="5e" * 32)

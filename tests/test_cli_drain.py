@@ -12,6 +12,7 @@ import httpx
 import psycopg
 import pytest
 
+from adapters.log.auditing import verify
 from infra.embedded import RunningValkey
 from tests.gateway_process import Serving, environment, serving
 from tests.scripted_provider import Script, ScriptedProvider, scripted_provider
@@ -55,12 +56,14 @@ async def provider() -> AsyncIterator[ScriptedProvider]:
 
 @pytest.fixture
 async def busy(provider: ScriptedProvider, database_url: str, valkey: RunningValkey, tmp_path: Path) -> AsyncIterator[Busy]:
+    config = tmp_path / "gateway.toml"
+    config.write_text('openai_api_key = "sk-upstream"')
     environ = environment(
         tmp_path / "home",
         DATABASE_URL=database_url,
         REDIS_URL=valkey.url,
         LOCAL_MODEL="no",
-        OPENAI_API_KEY="sk-upstream",
+        GATEWAY_CONFIG=str(config),
         OPENAI_BASE_URL=provider.url,
         DRAIN_ACCEPT_S="0.5",
         DRAIN_S="1",
@@ -86,6 +89,7 @@ async def test_a_stream_under_way_comes_to_its_end_while_the_gateway_is_not_read
     assert (await stream).endswith("data: [DONE]\n\n")
     assert await busy.ended() == 0
     assert busy.end_reasons() == ["completed"]
+    assert busy.provider.received[0].headers["Authorization"] == "Bearer sk-upstream"
 
 
 async def test_what_takes_too_long_is_cut_off_and_settled(busy: Busy) -> None:
@@ -111,3 +115,16 @@ async def test_a_second_signal_hurries(busy: Busy) -> None:
     with pytest.raises(httpx.HTTPError):
         await stream
     assert busy.end_reasons() == ["client_gone"]
+
+
+async def test_a_killed_gateway_leaves_an_open_completion_that_verify_names(busy: Busy) -> None:
+    busy.provider.hold()
+    stream = asyncio.create_task(busy.stream())
+    await busy.provider.until_received(1)
+    assert verify(busy.database_url).verified
+    busy.running.process.kill()
+    with pytest.raises(httpx.HTTPError):
+        await stream
+    await busy.ended()
+    (finding,) = verify(busy.database_url).findings
+    assert finding.message.endswith("is not alive; it awaits recovery")

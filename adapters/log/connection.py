@@ -21,7 +21,7 @@ ANSWER_WAIT_S: Final = 10.0
 """Longer than any wait for the lock. A server that is silent for so long is not waited for: what it did is looked up afterwards."""
 CONNECT_TIMEOUT_S: Final = 2
 CLOCK_SKEW_MAX: Final = timedelta(seconds=30)
-KEEPALIVES: Final = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+KEEPALIVES: Final[dict[str, Any]] = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from adapters.log.replica import Replica
 from adapters.log.work import Queue, Work
-from adapters.log.writer import AWAY, BATCH_MAX, UNKNOWN, Writer
+from adapters.log.writer import AWAY, BATCH_MAX, Writer
 from application.ports import Committed, Idempotency
 from domain.deciders import DECIDER_OF_COMMAND
-from domain.errors import Invalid, Unavailable
+from domain.errors import Invalid, Unavailable, Unconfirmed
 from domain.fold import TROUBLE
 from domain.ids import ORG_DEFAULT
 from domain.kernel import Command, stream_name
@@ -64,6 +64,8 @@ class PostgresLog:
     async def stop(self) -> None:
         """What has been submitted is decided first, if the database can be reached within STOP_WAIT_S; nothing more is taken."""
         self.writer.stop_by = time.monotonic() + STOP_WAIT_S
+        if not self.running:
+            return
         self._queue.wake()
         for task in self._tasks:
             task.cancel()
@@ -197,7 +199,7 @@ def _give_up(work: Work, doubt_until: float) -> None:
     if work.claim("caller"):
         work.done.set_exception(Unavailable(AWAY))
     elif work.loop.time() >= doubt_until:
-        work.done.set_exception(Unavailable(UNKNOWN))
+        work.done.set_exception(Unconfirmed())
     else:
         work.loop.call_later(DOUBT_LOOK_S, _give_up, work, doubt_until)
 

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from adapters.log.codec import whole
 from application.ports import EventFilter, StoredEvent
 from domain.errors import Unavailable
 
@@ -91,4 +92,4 @@ async def _page(connection: Connection, wanted: EventFilter, after: int, last: i
     values = {name: getattr(wanted, name) for name in CONDITIONS} | {"after": after, "last": last, "limit": wanted.limit}
     async with connection.cursor(row_factory=class_row(StoredEvent), binary=True) as cursor:
         await cursor.execute(query.encode(), values)
-        return await cursor.fetchall()
+        return [event._replace(data=whole(event.topic, event.data)) for event in await cursor.fetchall()]

@@ -26,7 +26,7 @@ from adapters.log.measures import Measures
 from adapters.log.replica import Connection, Replica, Rewound, load, read_to_end, tail_after
 from adapters.log.work import Queue, Work, answer
 from application.ports import Committed
-from domain.errors import Unavailable
+from domain.errors import Unavailable, Unconfirmed
 
 BATCH_MAX: Final = 256
 DEATHS_MAX: Final = 2
@@ -39,8 +39,7 @@ LOAD_EVENTS_MAX: Final = 5_000
 PAUSE_S: Final = 0.1
 """Between two attempts to reach the database."""
 
-AWAY: Final = "The log can't be reached. Try again shortly"
-UNKNOWN: Final = "The log can't be reached, and whether this was recorded is not known yet"
+AWAY: Final = "The log can't be reached. Try again shortly."
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +238,7 @@ class Writer:
     def _dismiss(self) -> None:
         """Whoever still waits when the writer ends is told."""
         if self.doubt is not None:
-            answer((work, Unavailable(UNKNOWN)) for work in self.doubt.works)
+            answer((work, Unconfirmed()) for work in self.doubt.works)
         while works := self.queue.take(self.batch_max, DEATHS_MAX):
             answer((work, Unavailable(AWAY)) for work in works)
 

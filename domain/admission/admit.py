@@ -9,7 +9,14 @@ from domain.admission.hold import raise_hold
 from domain.admission.rules import RULES
 from domain.admission.settle import recover, settle, there
 from domain.admission.terms import Terms, terms_of
-from domain.completion.commands import AdmitCompletion, RaiseHold, RecoverCompletion, ReportProgress, SettleCompletion
+from domain.completion.commands import (
+    AdmitCompletion,
+    RaiseHold,
+    ReadmitCompletion,
+    RecoverCompletion,
+    ReportProgress,
+    SettleCompletion,
+)
 from domain.completion.completion import OPEN_COMPLETIONS, Completion, Status, evolve
 from domain.completion.events import (
     CompletionAdmitted,
@@ -35,6 +42,12 @@ def admit(command: AdmitCompletion, scene: Scene[Completion], now: datetime) -> 
     for rule in RULES:
         rule(case, terms)
     yield _admitted(case, terms)
+
+
+def readmit(command: ReadmitCompletion, scene: Scene[Completion], now: datetime) -> Iterator[CompletionReadmitted]:
+    """No limit is looked at: the money is being spent already. What the log still knows needs no second entry."""
+    if scene.own is None:
+        yield CompletionReadmitted(lost_position=command.lost_position, admitted=command.admitted)
 
 
 def report_progress(command: ReportProgress, scene: Scene[Completion], now: datetime) -> Iterator[CompletionProgressed]:
@@ -83,6 +96,7 @@ def _hold(applying: Applying, nanos: int) -> Hold:
 
 DECISIONS: Final[dict[type, Any]] = {
     AdmitCompletion: admit,
+    ReadmitCompletion: readmit,
     RaiseHold: raise_hold,
     ReportProgress: report_progress,
     SettleCompletion: settle,

@@ -8,6 +8,7 @@ from domain.api_key.api_key import API_KEYS
 from domain.completion.events import CompletionAdmitted, CompletionSettled
 from domain.price import Category
 from domain.state import Kind, View
+from domain.time import unix_seconds
 
 RequestLimit = Literal["requests_per_minute", "requests_per_hour", "requests_per_day"]
 
@@ -62,16 +63,17 @@ def rate_standing(view: View, api_key_id: str, now: datetime) -> RateStanding:
 def count_admission(view: View, admitted: CompletionAdmitted, at: datetime) -> None:
     key, counts = view.get(API_KEYS, admitted.api_key_id), view.get(COUNTS, admitted.api_key_id) or NOTHING
     opened, minute, hour, day, tokens = counts
+    second = unix_seconds(at)
     if key is not None:
         limits, weight = key.rate_limits, admitted.rate_weight_requests
         if limits.requests_per_minute is not None:
-            minute = counted(minute, MINUTE, at, weight)
+            minute = counted(minute, MINUTE, second, weight)
         if limits.requests_per_hour is not None:
-            hour = counted(hour, HOUR, at, weight)
+            hour = counted(hour, HOUR, second, weight)
         if limits.requests_per_day is not None:
-            day = counted(day, DAY, at, weight)
+            day = counted(day, DAY, second, weight)
     if admitted.rate_weight_tokens:
-        tokens = counted(tokens, MINUTE, at, admitted.rate_weight_tokens)
+        tokens = counted(tokens, MINUTE, second, admitted.rate_weight_tokens)
     view.put(COUNTS, admitted.api_key_id, Counts(opened + 1, minute, hour, day, tokens))
 
 
@@ -80,7 +82,7 @@ def count_settlement(view: View, admitted: CompletionAdmitted, admitted_at: date
     counts = view.get(COUNTS, admitted.api_key_id) or NOTHING
     opened, minute, hour, day, tokens = counts
     if admitted.rate_weight_tokens and not settled.recovered:
-        tokens = corrected(tokens, MINUTE, admitted_at, tokens_used(settled) - admitted.rate_weight_tokens)
+        tokens = corrected(tokens, MINUTE, unix_seconds(admitted_at), tokens_used(settled) - admitted.rate_weight_tokens)
     counts = Counts(max(0, opened - 1), minute, hour, day, tokens)
     view.put(COUNTS, admitted.api_key_id, counts if any(counts) else None)
 
@@ -93,6 +95,6 @@ def tokens_used(settled: CompletionSettled) -> int:
 def _standing(limit: int | None, window: Window, span: Span, now: datetime) -> Standing | None:
     if limit is None:
         return None
-    counting = total(window, span, now)
+    counting = total(window, span, unix_seconds(now))
     reset = room_after(window, span, now, counting) if counting else timedelta(0)
     return Standing(limit, max(0, limit - counting), reset)

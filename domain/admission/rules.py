@@ -11,6 +11,7 @@ from domain.admission.terms import Terms
 from domain.admission.window import MINUTE, room_after, total
 from domain.errors import BudgetExceeded, Invalid, RateLimited
 from domain.money import usd_text
+from domain.time import unix_seconds
 
 PARALLEL_RETRY_AFTER: Final = timedelta(seconds=1)
 """Nobody knows when an answer ends."""
@@ -29,7 +30,7 @@ def requests_are_left(case: Case, terms: Terms) -> None:
         if limit is None:
             continue
         window = getattr(case.counts, name)
-        excess = total(window, span, case.now) + 1 - limit
+        excess = total(window, span, unix_seconds(case.now)) + 1 - limit
         if excess > 0:
             message = f"This API key has reached its limit of {limit} {words}."
             raise RateLimited(message, limit=name, retry_after=room_after(window, span, case.now, excess))
@@ -47,7 +48,7 @@ def tokens_are_left(case: Case, terms: Terms) -> None:
     if limit is None:
         return
     window = case.counts.tokens_per_minute
-    excess = total(window, MINUTE, case.now) + terms.rate_weight_tokens - limit
+    excess = total(window, MINUTE, unix_seconds(case.now)) + terms.rate_weight_tokens - limit
     if excess > 0:
         message = f"This request may use {terms.rate_weight_tokens} tokens, and this API key has a limit of {limit} tokens per minute."
         raise RateLimited(message, limit="tokens_per_minute", retry_after=room_after(window, MINUTE, case.now, excess))

@@ -39,7 +39,7 @@ def settle(command: SettleCompletion, scene: Scene[Completion], now: datetime) -
         return
     attempts = tuple([_priced(made, completion, scene.view) for made in command.attempts])
     cost = _cost(attempts)
-    spent = [_spent(hold, attempts) for hold in completion.holds]
+    spent = [_spent(hold, attempts, cost) for hold in completion.holds]
     if completion.status is Status.RECOVERED:
         yield CompletionCorrected(
             end_reason=command.end_reason,
@@ -144,10 +144,10 @@ def _cost(attempts: Sequence[Attempt]) -> int | None:
     return cost_nanos(tuple([line for attempt in attempts for line in attempt.cost_lines]))
 
 
-def _spent(hold: Hold, attempts: Sequence[Attempt]) -> int:
+def _spent(hold: Hold, attempts: Sequence[Attempt], cost: int | None) -> int:
     """What the hold pays for; all of it where a price can't be found any more, since money that was spent must not vanish."""
-    paid = [attempt for attempt in attempts if not hold.model_ids or attempt.model_id in hold.model_ids]
-    cost = _cost(paid)
+    if hold.model_ids:
+        cost = _cost([attempt for attempt in attempts if attempt.model_id in hold.model_ids])
     return hold.nanos if cost is None else cost
 
 

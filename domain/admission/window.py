@@ -23,9 +23,9 @@ Window = tuple[tuple[int, int], ...]
 """Counts by bucket number, ascending. Those that have left the span are dropped when something is counted."""
 
 
-def counted(window: Window, span: Span, at: datetime, amount: int) -> Window:
-    """`amount` more at the moment `at`, which is not before anything that was counted."""
-    now = unix_seconds(at) // span.bucket_s
+def counted(window: Window, span: Span, second: int, amount: int) -> Window:
+    """`amount` more in this second since the epoch, which is not before any that was counted."""
+    now = second // span.bucket_s
     if window and window[-1][0] >= now:
         newest, count = window[-1]
         return (*window[:-1], (newest, count + amount))
@@ -35,15 +35,15 @@ def counted(window: Window, span: Span, at: datetime, amount: int) -> Window:
     return (*window, (now, amount))
 
 
-def corrected(window: Window, span: Span, at: datetime, amount: int) -> Window:
-    """By `amount`, what was counted at the moment `at`; the same where that has been dropped."""
-    then = unix_seconds(at) // span.bucket_s
-    return tuple([(bucket, count + amount if bucket == then else count) for bucket, count in window])
+def corrected(window: Window, span: Span, second: int, amount: int) -> Window:
+    """By `amount`, what was counted in this second; the same where that has been dropped."""
+    then = second // span.bucket_s
+    return tuple([(bucket, count + amount) if bucket == then else (bucket, count) for bucket, count in window])
 
 
-def total(window: Window, span: Span, at: datetime) -> int:
-    """What stands in the window at the moment `at`."""
-    first = unix_seconds(at) // span.bucket_s - span.buckets + 1
+def total(window: Window, span: Span, second: int) -> int:
+    """What stands in the window in this second."""
+    first = second // span.bucket_s - span.buckets + 1
     return sum([count for bucket, count in window if bucket >= first])
 
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from domain.completion.events import EndReason, UsageSource
+from domain.completion.events import CompletionAdmitted, EndReason, UsageSource
 from domain.ids import ApiKeyId, CompletionId, ModelId, ProcessId
 from domain.kernel import Command, Value
 
@@ -68,6 +68,15 @@ class RecoverCompletion(Command):
     """Its owner is dead: settle it as `design.md` §6.7 says."""
 
     completion_id: CompletionId
+
+
+class ReadmitCompletion(Command):
+    """The log lost this admission, and the call is under way: enter it again, whatever the limits say now."""
+
+    completion_id: CompletionId
+    lost_position: int = Field(ge=1)
+    """The furthest position that its process had folded before the log was rewound."""
+    admitted: CompletionAdmitted
 
 
 class ReportProgress(Command):

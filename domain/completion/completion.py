@@ -31,6 +31,8 @@ class Completion:
     status: Status
     admitted: CompletionAdmitted
     admitted_at: datetime
+    position: int
+    """Of its admission."""
     holds: tuple[Hold, ...]
     """Raises included: one per budget."""
     progress_tokens: int = 0
@@ -46,9 +48,9 @@ def evolve(completion: Completion | None, recorded: Recorded[Any]) -> Completion
     """A settled completion is still a state; that it leaves the resident state is the fold's doing."""
     match recorded.event, completion:
         case CompletionAdmitted() as admitted, None:
-            return _opened(admitted, recorded.at)
+            return _opened(admitted, recorded)
         case CompletionReadmitted(admitted=admitted), None:
-            return _opened(admitted, recorded.at)
+            return _opened(admitted, recorded)
         case CompletionSettled() as settled, Completion(status=Status.OPEN):
             status = Status.RECOVERED if settled.recovered else Status.SETTLED
             return replace(completion, status=status, outcomes=settled.holds, cost_nanos=settled.cost_nanos)
@@ -61,8 +63,8 @@ def evolve(completion: Completion | None, recorded: Recorded[Any]) -> Completion
     return completion
 
 
-def _opened(admitted: CompletionAdmitted, at: datetime) -> Completion:
-    return Completion(status=Status.OPEN, admitted=admitted, admitted_at=at, holds=admitted.holds)
+def _opened(admitted: CompletionAdmitted, recorded: Recorded[Any]) -> Completion:
+    return Completion(status=Status.OPEN, admitted=admitted, admitted_at=recorded.at, position=recorded.position, holds=admitted.holds)
 
 
 def raised(holds: tuple[Hold, ...], additions: tuple[Hold, ...]) -> tuple[Hold, ...]:

@@ -19,3 +19,10 @@ class StartProcess(Command):
 
 class StopProcess(Command):
     process_id: ProcessId
+
+
+class NoteDeath(Command):
+    """Its lock was free for so long that it must be dead."""
+
+    process_id: ProcessId
+    open_completions: int = Field(ge=0)

@@ -18,3 +18,11 @@ class ProcessStopped(Event):
     """In good order: all its completions are settled."""
 
     topic: ClassVar[str] = "process.stopped.v1"
+
+
+class ProcessFoundDead(Event):
+    """It let go of its lock without having stopped: what it left open is settled by recovery. It may still come back."""
+
+    topic: ClassVar[str] = "process.found_dead.v1"
+
+    open_completions: int

@@ -146,11 +146,17 @@ def wrongs(body: dict[str, Any]) -> Iterable[Wrong]:
         yield "messages", "a list of at least one message"
     else:
         for index, message in enumerate(messages):
-            yield from wrongs_of_message(f"messages[{index}]", message)
+            if not is_plain(message):
+                yield from wrongs_of_message(f"messages[{index}]", message)
     yield from checked(body, FIELDS, "")
     options = body.get("stream_options")
     if isinstance(options, dict) and not isinstance(options.get("include_usage"), bool | None):
         yield "stream_options.include_usage", "true or false"
+
+
+def is_plain(message: Any) -> bool:
+    """As nearly all are: a role and a text, and nothing that could be wrong."""
+    return type(message) is dict and len(message) == 2 and type(message.get("content")) is str and message.get("role") in ROLES
 
 
 def wrongs_of_message(place: str, message: Any) -> Iterable[Wrong]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import orjson
 from aiohttp import hdrs, web
@@ -14,6 +14,7 @@ from application.ports import ProviderFailure
 from application.world import World
 from domain.admission.directory import Caller, find_model, visible_models
 from domain.admission.rates import rate_standing
+from domain.completion.events import EndReason
 from domain.errors import Forbidden, Invalid, NotFound, Refusal
 from domain.ids import ModelId
 from domain.model.model import Model
@@ -70,16 +71,25 @@ async def plain(run: Run) -> web.Response:
 
 
 async def streamed(request: web.Request, run: Run) -> web.StreamResponse:
-    stream = EventStream(request, headers=lambda: headers(run), leave=run.leave)
+    stream = EventStream(request, headers=lambda: headers(run), may_begin=lambda: run.admitted is not None, leave=run.leave)
     run.begin(stream)
     try:
         ending = await ended(run)
     finally:
         stream.stop()
+    if ending.reason is EndReason.CLIENT_GONE:
+        cut_off(request)
     if ending.failure is None:
         return await stream.finish(DONE)
     answer = of_failure(ending.failure, headers(run))
     return await stream.finish(b"data: %b\n\n" % answer.body()) if stream.begun else answer.response()
+
+
+def cut_off(request: web.Request) -> NoReturn:
+    """A client that reads nothing would not read an end either; nor may it take what it got for the whole."""
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError
 
 
 async def ended(run: Run) -> Ending:

@@ -21,11 +21,12 @@ HEADERS: Final = {
 class EventStream:
     """Bytes not yet taken by the client are bounded: `send` waits once aiohttp's buffer and the socket's are full."""
 
-    __slots__ = ("_headers", "_last_at", "_leave", "_loop", "_opening", "_ping", "_request", "_response", "_timer", "_writing")
-
-    def __init__(self, request: web.Request, *, headers: Callable[[], Mapping[str, str]], leave: Callable[[], None]) -> None:
-        """`headers`: asked when the stream begins. `leave`: told when the client has stalled."""
+    def __init__(
+        self, request: web.Request, *, headers: Callable[[], Mapping[str, str]], may_begin: Callable[[], bool], leave: Callable[[], None]
+    ) -> None:
+        """`headers`: asked when it begins. `may_begin`: whether a comment may begin it. `leave`: told when the client has stalled."""
         self._request = request
+        self._may_begin = may_begin
         self._headers = headers
         self._leave = leave
         self._response: web.StreamResponse | None = None
@@ -75,7 +76,7 @@ class EventStream:
         if self._writing:
             if silent_s >= STALL_S_MAX:
                 self._leave()
-        elif silent_s >= SILENCE_S_MAX:
+        elif silent_s >= SILENCE_S_MAX and self._may_begin():
             self._ping = self._loop.create_task(self._send_ping())
             silent_s = 0.0
         wait_s = SILENCE_S_MAX - silent_s if silent_s < SILENCE_S_MAX else SILENCE_S_MAX

@@ -27,7 +27,7 @@ from domain.model.events import ModelContent
 from domain.model.model import MODELS
 from domain.price import Category, Tier
 from domain.state import State
-from domain.team.commands import ActivateTeam, SuspendTeam
+from domain.team.commands import ActivateTeam, CreateTeam, SuspendTeam
 from domain.time import Period
 from tests.domain.gateway import NANO_PER_TOKEN, Gateway, made, tables
 from tests.domain.recount import Money, Where, binds, bound, budget_of, current, endings, money_of, open_of, requests, tokens, where
@@ -41,24 +41,83 @@ BUDGET_IDS = st.sampled_from(ALL_BUDGETS)
 KEY_IDS = st.sampled_from(ALL_KEYS)
 TEAM_IDS = st.sampled_from(["t", "t2"])
 MODEL_IDS = st.sampled_from(["m", "n"])
-LIMITS = st.integers(1, 20_000)
 TOKENS = st.integers(0, 1_500)
-DELAYS = st.sampled_from([0.0, 0.4, 1, 7, 59, 61, 1_800, 3_600, 86_400, 6 * 86_400, 31 * 86_400])
+MONEY = st.builds(lambda about, more: about + more, st.sampled_from([1, 3_000, 9_000, 30_000, 90_000, 300_000]), st.integers(0, 999))
+DELAYS = st.sampled_from([0.0, 0.4, 1, 7, 59, 61, 1_800, 3_600, 86_400, 86_400, 6 * 86_400, 31 * 86_400])
 
 
+def some(ids: st.SearchStrategy[str]) -> st.SearchStrategy[frozenset[str]]:
+    return st.just(frozenset()) | st.frozensets(ids, max_size=2)
+
+
+def maybe(least: int, most: int) -> st.SearchStrategy[int | None]:
+    return st.none() | st.integers(least, most)
+
+
+def rates(input_rate: int, output_rate: int, request_rate: int) -> dict[Category, tuple[Tier, ...]]:
+    """In nano-dollars per token, and per request."""
+    told = {Category.INPUT: input_rate, Category.OUTPUT: output_rate, Category.REQUEST: 1_000_000 * request_rate}
+    return {category: (Tier(nanos_per_million=rate * NANO_PER_TOKEN),) for category, rate in told.items() if rate}
+
+
+def content(most: int) -> ModelContent:
+    return ModelContent(name="M", provider="openai", provider_model="m", credential_id="c", max_output_tokens=most, image_tokens_max=300)
+
+
+OPENINGS = st.builds(
+    OpenBudget,
+    budget_id=BUDGET_IDS,
+    name=st.just("B"),
+    period=st.sampled_from(Period),
+    time_zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
+    hard_limit_nanos=MONEY,
+    api_key_ids=some(KEY_IDS),
+    team_ids=some(TEAM_IDS),
+    model_ids=some(MODEL_IDS),
+    at_limit=st.sampled_from(AtLimit),
+    starting_spend_nanos=st.sampled_from([0, 0, 500]),
+)
+SCOPES = {"api_key_ids": some(KEY_IDS), "team_ids": some(TEAM_IDS), "model_ids": some(MODEL_IDS)}
+CHANGES = st.one_of(
+    OPENINGS,
+    st.builds(ChangeBudget, budget_id=BUDGET_IDS, hard_limit_nanos=MONEY),
+    st.builds(ChangeBudget, budget_id=BUDGET_IDS, **SCOPES),
+    st.builds(ChangeBudget, budget_id=BUDGET_IDS, enabled=st.sampled_from([True, True, False]), at_limit=st.sampled_from(AtLimit)),
+    st.builds(ResetBudget, budget_id=BUDGET_IDS),
+    st.builds(CloseBudget, budget_id=BUDGET_IDS),
+    st.builds(SuspendTeam, team_id=TEAM_IDS),
+    st.builds(SuspendApiKey, api_key_id=KEY_IDS),
+    st.builds(DeleteApiKey, api_key_id=st.just("k2")),
+    st.builds(RetireModel, model_id=st.just("n")),
+    st.builds(PriceModel, model_id=MODEL_IDS, source=st.just("given"), rates=st.builds(rates, *[st.sampled_from([0, 2, 9])] * 3)),
+)
+LIMITS = st.builds(
+    RateLimits,
+    requests_per_minute=maybe(2, 6),
+    requests_per_hour=maybe(4, 9),
+    requests_per_day=maybe(6, 12),
+    tokens_per_minute=maybe(4_000, 20_000),
+    parallel_requests=maybe(1, 4),
+)
 USAGES = st.fixed_dictionaries(
     {}, optional={"input": TOKENS, "cached_input": TOKENS, "output": st.integers(0, 4_000), "request": st.just(1), "odd": TOKENS}
 )
 ATTEMPTS: st.SearchStrategy[AttemptMade] = st.builds(
     lambda model_id, outcome, usage: made(model_id=model_id, outcome=outcome, **usage),
     MODEL_IDS,
-    st.sampled_from(["succeeded", "refused", "failed", "unknown"]),
+    st.sampled_from(["succeeded", "succeeded", "refused", "failed", "unknown"]),
     USAGES,
 )
-
-
-def some(ids: st.SearchStrategy[str]) -> st.SearchStrategy[frozenset[str]]:
-    return st.frozensets(ids, max_size=2)
+ASKS: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict,
+    api_key_id=KEY_IDS,
+    route=st.sampled_from([("m",), ("m",), ("n",), ("m", "n"), ("n", "m")]),
+    prompt_text_tokens_bound=TOKENS,
+    image_count=st.sampled_from([0, 0, 1]),
+    choices=st.sampled_from([1, 1, 1, 3]),
+    output_cap=st.none() | st.integers(1, 1_000),
+    stream=st.booleans(),
+)
 
 
 class Life(RuleBasedStateMachine):
@@ -74,149 +133,57 @@ class Life(RuleBasedStateMachine):
         """By the auditor."""
         self.asked: list[str] = []
 
-    @initialize()
-    def furnish(self) -> None:
+    @initialize(openings=st.lists(OPENINGS, max_size=3))
+    def furnish(self, openings: list[OpenBudget]) -> None:
         self.gateway.furnished()
-        self.gateway.add_team("t2")
-        self.gateway.add_key("k2", team_id="t2")
+        self.make_whole()
+        for opening in openings:
+            self.ask(opening)
 
-    # What people ask
+    @rule()
+    def make_whole(self) -> None:
+        """What is suspended, deleted or retired comes back, else life is short."""
+        key = {"name": "K", "key_prefix": "pk_test_x", "secret_sha256": "2b" * 32, "permissions": Permissions()}
+        for command in (
+            CreateTeam(team_id="t2", name="T"),
+            ActivateTeam(team_id="t"),
+            ActivateTeam(team_id="t2"),
+            IssueApiKey(api_key_id="k2", team_id="t2", **key),
+            ActivateApiKey(api_key_id="k"),
+            ActivateApiKey(api_key_id="k2"),
+            PublishModel(model_id="n", content=content(100 if self.gateway.at.second % 2 else 1_000)),
+            PriceModel(model_id="n", source="given", rates=rates(1, 4, 0)),
+        ):
+            self.ask(command)
 
-    @rule(
-        budget_id=BUDGET_IDS,
-        period=st.sampled_from(Period),
-        time_zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York"]),
-        limit=LIMITS,
-        keys=some(KEY_IDS),
-        teams=some(TEAM_IDS),
-        models=some(MODEL_IDS),
-        at_limit=st.sampled_from(AtLimit),
-        starting=st.sampled_from([0, 0, 500]),
-    )
-    def open_budget(
-        self,
-        budget_id: str,
-        period: Period,
-        time_zone: str,
-        limit: int,
-        keys: Any,
-        teams: Any,
-        models: Any,
-        at_limit: AtLimit,
-        starting: int,
-    ) -> None:
-        command = OpenBudget(
-            budget_id=budget_id,
-            name="B",
-            period=period,
-            time_zone=time_zone,
-            hard_limit_nanos=limit,
-            api_key_ids=keys,
-            team_ids=teams,
-            model_ids=models,
-            at_limit=at_limit,
-            starting_spend_nanos=starting,
-        )
+    @rule(command=CHANGES)
+    def change(self, command: Command) -> None:
         self.ask(command)
 
-    @rule(budget_id=BUDGET_IDS, limit=LIMITS)
-    def change_limit(self, budget_id: str, limit: int) -> None:
-        self.ask(ChangeBudget(budget_id=budget_id, hard_limit_nanos=limit))
-
-    @rule(budget_id=BUDGET_IDS, keys=some(KEY_IDS), teams=some(TEAM_IDS), models=some(MODEL_IDS))
-    def change_scope(self, budget_id: str, keys: Any, teams: Any, models: Any) -> None:
-        self.ask(ChangeBudget(budget_id=budget_id, api_key_ids=keys, team_ids=teams, model_ids=models))
-
-    @rule(budget_id=BUDGET_IDS, enabled=st.sampled_from([None, True, False]), at_limit=st.sampled_from(AtLimit))
-    def switch_budget(self, budget_id: str, enabled: bool | None, at_limit: AtLimit) -> None:
-        self.ask(ChangeBudget(budget_id=budget_id, enabled=enabled, at_limit=at_limit))
-
-    @rule(command=st.builds(ResetBudget, budget_id=BUDGET_IDS) | st.builds(CloseBudget, budget_id=BUDGET_IDS))
-    def end_budget_generation(self, command: Command) -> None:
+    @rule(command=OPENINGS)
+    def open_budget(self, command: Command) -> None:
         self.ask(command)
 
-    @rule(
-        api_key_id=KEY_IDS,
-        limits=st.builds(
-            RateLimits,
-            requests_per_minute=st.none() | st.integers(1, 4),
-            requests_per_hour=st.none() | st.integers(1, 6),
-            requests_per_day=st.none() | st.integers(1, 8),
-            tokens_per_minute=st.none() | st.integers(500, 6_000),
-            parallel_requests=st.none() | st.integers(1, 3),
-        ),
-    )
+    @rule(api_key_id=KEY_IDS, limits=st.just(RateLimits()) | LIMITS)
     def limit_key(self, api_key_id: str, limits: RateLimits) -> None:
         self.ask(ChangeApiKey(api_key_id=api_key_id, rate_limits=limits))
 
-    @rule(
-        command=st.builds(SuspendApiKey, api_key_id=KEY_IDS)
-        | st.builds(ActivateApiKey, api_key_id=KEY_IDS)
-        | st.builds(DeleteApiKey, api_key_id=st.just("k2"))
-        | st.builds(SuspendTeam, team_id=TEAM_IDS)
-        | st.builds(ActivateTeam, team_id=TEAM_IDS)
-    )
-    def change_callers(self, command: Command) -> None:
-        self.ask(command)
-
-    @rule(team_id=TEAM_IDS)
-    def issue_key(self, team_id: str) -> None:
-        usual = {"name": "K", "key_prefix": "pk_test_x", "secret_sha256": "2b" * 32, "permissions": Permissions()}
-        self.ask(IssueApiKey(api_key_id="k2", team_id=team_id, **usual))
-
-    @rule(
-        model_id=MODEL_IDS, input_rate=st.sampled_from([0, 1, 3]), output_rate=st.sampled_from([0, 2, 9]), request=st.sampled_from([0, 50])
-    )
-    def price_model(self, model_id: str, input_rate: int, output_rate: int, request: int) -> None:
-        rates = {Category.INPUT: input_rate, Category.OUTPUT: output_rate, Category.REQUEST: request * 1_000_000}
-        tiers = {category: (Tier(nanos_per_million=rate * NANO_PER_TOKEN),) for category, rate in rates.items() if rate}
-        self.ask(PriceModel(model_id=model_id, source="given", rates=tiers))
-
-    @rule(command=st.builds(RetireModel, model_id=MODEL_IDS))
-    def retire_model(self, command: Command) -> None:
-        self.ask(command)
-
-    @rule(model_id=MODEL_IDS, most=st.sampled_from([100, 1_000]))
-    def publish_model(self, model_id: str, most: int) -> None:
-        content = ModelContent(
-            name="M", provider="openai", provider_model="m", credential_id="c", max_output_tokens=most, image_tokens_max=300
-        )
-        self.ask(PublishModel(model_id=model_id, content=content))
-
     # Completions
 
-    @rule(
-        api_key_id=KEY_IDS,
-        route=st.lists(MODEL_IDS, min_size=1, max_size=2, unique=True),
-        prompt=TOKENS,
-        images=st.integers(0, 1),
-        choices=st.sampled_from([1, 1, 1, 3]),
-        cap=st.none() | st.integers(1, 1_000),
-        stream=st.booleans(),
-    )
-    def admit(self, api_key_id: str, route: list[str], prompt: int, images: int, choices: int, cap: int | None, stream: bool) -> None:
-        completion_id = f"c{len(self.asked)}"
-        command = AdmitCompletion(
-            completion_id=completion_id,
-            owner="p",
-            api_key_id=api_key_id,
-            model_id=route[0],
-            route=tuple(route),
-            prompt_text_tokens_bound=prompt,
-            image_count=images,
-            choices=choices,
-            output_cap=cap,
-            stream=stream,
-        )
-        admitted = self.ask(command)
-        if admitted:
-            self.asked.append(completion_id)
-            self.check_admission(command, *admitted)
+    def admit(self, asks: list[dict[str, Any]]) -> None:
+        for ask in asks:
+            completion_id = f"c{len(self.asked)}"
+            command = AdmitCompletion(completion_id=completion_id, owner="p", model_id=ask["route"][0], **ask)
+            for admitted in self.ask(command):
+                self.asked.append(completion_id)
+                self.check_admission(command, admitted)
 
-    @precondition(lambda self: self.asked)
-    @rule(data=st.data())
+    admit_one = rule(asks=st.lists(ASKS, min_size=1, max_size=1))(admit)
+    admit_some = rule(asks=st.lists(ASKS, min_size=1, max_size=4))(admit)
+    admit_more = rule(asks=st.lists(ASKS, min_size=2, max_size=6))(admit)
+
     def settle(self, data: st.DataObject) -> None:
-        completion_id = data.draw(st.sampled_from(self.asked))
+        completion_id = data.draw(st.sampled_from(self.asked[-6:]))
         attempts = data.draw(st.lists(ATTEMPTS, max_size=3))
         before = endings(self.gateway.events, completion_id)
         command = SettleCompletion(completion_id=completion_id, end_reason=EndReason.COMPLETED, attempts=tuple(attempts))
@@ -231,15 +198,15 @@ class Life(RuleBasedStateMachine):
         for event in said:
             self.check_settlement(completion_id, event)
 
+    settle_one = precondition(lambda self: self.asked)(rule(data=st.data())(settle))
+    settle_another = precondition(lambda self: self.asked)(rule(data=st.data())(settle))
+
     @precondition(lambda self: self.asked)
-    @rule(data=st.data(), kind=st.sampled_from([RecoverCompletion, RecoverCompletion, RaiseHold, "progress"]))
-    def go_on(self, data: st.DataObject, kind: Any) -> None:
-        completion_id = data.draw(st.sampled_from(self.asked))
-        tokens = data.draw(TOKENS)
-        command = (
-            ReportProgress(completion_id=completion_id, output_tokens=tokens) if kind == "progress" else kind(completion_id=completion_id)
-        )
-        self.ask(command)
+    @rule(data=st.data(), kind=st.sampled_from([RecoverCompletion, RaiseHold, ReportProgress]), output_tokens=TOKENS)
+    def go_on(self, data: st.DataObject, kind: Any, output_tokens: int) -> None:
+        completion_id = data.draw(st.sampled_from(self.asked[-6:]))
+        more = {"output_tokens": output_tokens} if kind is ReportProgress else {}
+        self.ask(kind(completion_id=completion_id, **more))
 
     # Time, and batches that fail
 
@@ -411,4 +378,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+TestLife.settings = settings(max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))

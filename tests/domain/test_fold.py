@@ -90,7 +90,9 @@ def test_a_second_admission_of_an_open_completion_moves_nothing(gateway: Gateway
 
 
 def test_an_event_of_a_completion_that_can_not_be_read_makes_the_process_not_ready(gateway: Gateway) -> None:
+    gateway.admit("c")
     gateway.happened("completion/c", UnknownEvent(unknown_topic="completion.refunded.v1"))
+    assert gateway.view.get(VERSIONS, "main/completion/c") == 2
     ((stream, reason),) = gateway.view.items(TROUBLE)
     assert stream == "main/completion/c"
     assert "completion.refunded.v1" in reason

@@ -99,6 +99,8 @@ def test_a_missing_file_is_refused() -> None:
         ("REDIS_URL", f"http://:{SECRET}@redis"),
         ("OPENAI_BASE_URL", f"ftp://{SECRET}"),
         ("ADMIN_API_KEY", "short-" + SECRET[:10]),
+        ("ADMIN_API_KEY", SECRET + "!"),
+        ("ADMIN_API_KEY", "k" * 251),
     ],
 )
 def test_a_wrong_value_is_named_and_not_repeated(name: str, value: str) -> None:

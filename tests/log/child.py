@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any, Final
 
-from adapters.log import writer
+from adapters.log import connection, writer
 from adapters.log.connection import ImpatientConnection
 from adapters.log.postgres_log import PostgresLog
 from domain.errors import BudgetExceeded
@@ -34,7 +34,7 @@ def say(line: str) -> None:
 
 def arm(stage: str, number: signal.Signals, batches: int) -> None:
     """Once, in the batch after so many."""
-    write, execute, left = writer.write, ImpatientConnection.execute, [batches]
+    write, execute, left = connection.write, ImpatientConnection.execute, [batches]
 
     def reached(here: str) -> None:
         if here == stage and left[0] == 0:
@@ -54,7 +54,7 @@ def arm(stage: str, number: signal.Signals, batches: int) -> None:
             reached("inserted")
         return execute(self, query, *arguments, **options)
 
-    writer.write = writing
+    vars(writer)["write"] = writing
     ImpatientConnection.execute = executing  # type: ignore[method-assign]
 
 

@@ -1,5 +1,6 @@
 """A TCP proxy before PostgreSQL that cuts a connection around a COMMIT, or swallows what the server says to it."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -43,6 +44,11 @@ class Proxy:
             thread.join()
         for end in (self._listener, *self._ends):
             end.close()
+
+    async def cutting(self) -> None:
+        """Returns when the cut that was asked for has been made."""
+        while self.cut:  # noqa: ASYNC110 (it is made in a thread)
+            await asyncio.sleep(0.005)
 
     def refuse(self) -> None:
         """Cut every connection, and take no new ones until `reachable` is True again."""

@@ -12,7 +12,7 @@ import pytest
 from adapters.log import replica
 from adapters.log.postgres_log import PostgresLog
 from adapters.log.work import Queue, Work
-from domain.fold import VERSIONS
+from domain.fold import VERSIONS, fold
 from domain.ids import Slug
 from domain.kernel import Recorded
 from domain.state import View
@@ -70,7 +70,6 @@ async def test_a_batch_is_bounded_in_time_even_when_all_is_refused(log: Postgres
 @pytest.fixture
 def poisonous(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fold that raises, which none should."""
-    fold = replica.fold
 
     def poisoned(view: View, recorded: Recorded[Any]) -> None:
         if getattr(recorded.event, "note", "") == "poison":

@@ -1,4 +1,4 @@
-"""Processes that die or stand still in the middle of a batch: nothing acknowledged is lost, nothing is there twice, nobody else waits long."""
+"""Processes that die or stand still in a batch: nothing acknowledged is lost, nothing is there twice, nobody else waits long."""
 
 import asyncio
 import signal
@@ -66,7 +66,6 @@ async def test_a_process_that_stands_still_holds_others_up_no_longer_than_the_gu
         began = time.monotonic()
         await count(log, "a")
         waited_s = time.monotonic() - began
-        print("WAITED", stage, waited_s)
         assert waited_s < GUARD_S + SLACK_S
         assert (waited_s > GUARD_S - 0.2) == (stage != "committed")  # it did stand still at the lock
         for _ in range(20):

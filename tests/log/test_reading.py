@@ -9,9 +9,9 @@ import pytest
 
 from adapters.log import connection as connections
 from adapters.log.chain import GENESIS, link
+from adapters.log.codec import COLUMNS
 from adapters.log.postgres_log import PostgresLog
-from adapters.log.replica import read_to_end
-from adapters.log.statements import COLUMNS
+from adapters.log.replica import Connection, Replica, read_to_end
 from domain.errors import Unavailable, Unreadable
 from domain.time import unix_micros
 from tests.log.conftest import OpenLog
@@ -91,7 +91,12 @@ async def test_a_writer_far_behind_catches_up_without_the_lock_first(
 ) -> None:
     unlocked: list[int] = []
     monkeypatch.setattr("adapters.log.connection.TAIL_MAX", 5)
-    monkeypatch.setattr("adapters.log.connection.read_to_end", lambda _, read: (unlocked.append(read.position), read_to_end(_, read)))
+
+    def reading(connection: Connection, replica: Replica) -> None:
+        unlocked.append(replica.position)
+        read_to_end(connection, replica)
+
+    monkeypatch.setattr("adapters.log.connection.read_to_end", reading)
     async with piling_up(log):
         for _ in range(10):
             append(database_url, "main/tally/a", "tally.counted.v1", {})

@@ -10,6 +10,7 @@ import pytest
 from adapters.log.postgres_log import PostgresLog
 from application.ports import Idempotency
 from domain.errors import Conflict, Invalid, Unavailable, VersionMismatch
+from domain.ids import Slug
 from tests.log.conftest import OpenLog
 from tests.log.database import correlations, lock_held, sound, stored
 from tests.log.tally import TALLIES, Count, Tally, count, piling_up
@@ -104,7 +105,7 @@ async def test_forgettable_rows_are_written_with_their_events(log: PostgresLog, 
 
 @pytest.mark.parametrize("name", ["nul\0", "half \ud800", "x" * 70_000])
 async def test_a_forgettable_body_that_cannot_be_stored_refuses_its_command_alone(log: PostgresLog, database_url: str, name: str) -> None:
-    command = Count.model_construct(tally_id="a", person=uuid4(), name=name)
+    command = Count.model_construct(tally_id=Slug("a"), person=uuid4(), name=name)
     bad, _ = await asyncio.gather(log.submit(command, by="key:k", correlation_id="bad"), count(log, "a"), return_exceptions=True)
     assert isinstance(bad, Invalid)
     assert list(correlations(database_url)) == ["c"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from aiohttp import ClientResponse
+from aiohttp import ClientError, ClientResponse
 
 from domain.model.events import ModelConfig
 from tests.http.chat.conftest import INPUT_NANOS, OUTPUT_NANOS, PATH, Desk
@@ -200,7 +200,8 @@ async def test_a_client_that_takes_nothing_is_gone(desk: Desk, monkeypatch: pyte
         await response.content.readany()
         await asyncio.wait_for(desk.provider.received[0].disconnected.wait(), 5)
         assert (await desk.settled(response.headers["x-gateway-completion-id"]))["end_reason"] == "client_gone"
-        response.close()
+        with pytest.raises(ClientError):
+            await response.read()
 
 
 async def test_a_long_stream_reports_its_progress(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
