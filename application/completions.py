@@ -10,12 +10,12 @@ from application.freshness import confirmed
 from application.ports import ChatCall
 from application.progress import Progress
 from application.prompt_bound import prompt_tokens_bound
-from application.settling import settle
+from application.settling import settle, settle_if_admitted
 from application.world import World
 from domain.admission.directory import Caller, find_model
 from domain.completion.commands import AdmitCompletion, SettleCompletion
 from domain.completion.events import CompletionAdmitted, CompletionSettled, EndReason
-from domain.errors import Unavailable
+from domain.errors import Unavailable, Unconfirmed
 from domain.ids import CompletionId, ModelId
 from domain.model.model import Model
 
@@ -87,11 +87,20 @@ class Run:
         return round((self.attempt.dispatched_at - self.ask.received_at) * 1000, 3)
 
     async def _run(self, client: Client | None) -> None:
+        self.world.runs.under_way[self.completion_id] = self
+        try:
+            await self._carry_out(client)
+        finally:
+            self.world.runs.under_way.pop(self.completion_id, None)
+
+    async def _carry_out(self, client: Client | None) -> None:
         try:
             self.admitted = await self._admit()
         except Exception as error:  # noqa: BLE001 (whoever waits is told)
             if not self.answered.done():
                 self.answered.set_exception(error)
+            if isinstance(error, Unconfirmed):
+                await self._retract()
             return
         self.attempt = self._attempt(self.admitted, client)
         await self._settle(await self._call(self.attempt))
@@ -111,9 +120,14 @@ class Run:
             output_cap=ask.output_cap,
             stream=ask.stream,
         )
-        committed = await self.world.log.submit(command, by=self._by, correlation_id=ask.request_id)
+        committed = await self.world.log.submit(command, by=self.by, correlation_id=ask.request_id)
         admitted: CompletionAdmitted = committed.events[0].event
         return admitted
+
+    async def _retract(self) -> None:
+        """It was not sent, and may have been admitted all the same."""
+        command = SettleCompletion(completion_id=self.completion_id, end_reason=EndReason.NOT_SENT)
+        await settle_if_admitted(self.world.log, self.world.runs, command, by=self.by, correlation_id=self.correlation_id)
 
     def _attempt(self, admitted: CompletionAdmitted, client: Client | None) -> Attempt:
         ask = self.ask
@@ -129,7 +143,7 @@ class Run:
     async def _call(self, attempt: Attempt) -> Ending:
         if self._gone:
             return Ending(EndReason.NOT_SENT, None)
-        progress = Progress(self.world, self.completion_id, attempt, by=self._by, correlation_id=self.ask.request_id)
+        progress = Progress(self.world, self.completion_id, attempt, by=self.by, correlation_id=self.correlation_id)
         self._calling = True
         ending = await call(self.world, attempt)
         self._calling = False
@@ -147,7 +161,8 @@ class Run:
         )
         late = asyncio.get_running_loop().call_later(ANSWER_WAITS_S, self._answer, ending)
         try:
-            committed = await settle(self.world.log, self.world.runs, command, by=self._by, correlation_id=self.ask.request_id)
+            committed = await settle(self.world.log, self.world.runs, command, by=self.by, correlation_id=self.correlation_id)
+            del self.world.runs.under_way[self.completion_id]  # at once: from here on a rewind is none of its business
             self.settled = next((recorded.event for recorded in committed.events if isinstance(recorded.event, CompletionSettled)), None)
         finally:
             late.cancel()
@@ -160,5 +175,9 @@ class Run:
             self.answered.set_result(ending)
 
     @property
-    def _by(self) -> str:
+    def by(self) -> str:
         return f"key:{self.ask.caller.api_key_id}"
+
+    @property
+    def correlation_id(self) -> str:
+        return self.ask.request_id

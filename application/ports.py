@@ -66,6 +66,14 @@ class Log(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Looks at the locks by which processes show that they live."""
+
+    async def held_locks(self) -> frozenset[int] | None:
+        """The keys of all that are held now. None: nothing can be said, and what was seen before says nothing any more."""
+        ...
+
+
 class StoredEvent(NamedTuple):
     """An event as the log has it, for people."""
 

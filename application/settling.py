@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 from application.ports import Committed, Log
 from domain.completion.commands import SettleCompletion
-from domain.errors import Unavailable
+from domain.completion.events import CompletionAdmitted
+from domain.errors import NotFound, Unavailable
 
 SETTLING_MAX: Final = 10_000
 """Settlements that wait for the log; beyond it nothing new is admitted."""
@@ -16,14 +18,31 @@ PAUSE_S_MAX: Final = 5.0
 
 log = logging.getLogger(__name__)
 
+Ask = Callable[[], Awaitable[Committed]]
+
+
+class UnderWay(Protocol):
+    """A completion from before it is admitted until its settlement is recorded."""
+
+    @property
+    def admitted(self) -> CompletionAdmitted | None: ...
+
+    @property
+    def by(self) -> str: ...
+
+    @property
+    def correlation_id(self) -> str: ...
+
 
 class Runs:
     """The completions under way in this process, each in a task that no client can cancel."""
 
-    __slots__ = ("draining", "settling", "tasks")
+    __slots__ = ("draining", "settling", "tasks", "under_way")
 
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
+        self.under_way: dict[str, UnderWay] = {}
+        """By the completion's id: what is entered again, should the log lose it."""
         self.settling = 0
         self.draining = False
         """The process is told to stop: it is not ready, and still takes what comes."""
@@ -44,18 +63,42 @@ class Runs:
 
 
 async def settle(recorder: Log, runs: Runs, command: SettleCompletion, *, by: str, correlation_id: str) -> Committed:
-    """Asks until it is recorded, ever more slowly: a settlement is never dropped."""
+    """Asks until it is recorded, whatever else it is answered with: a settlement is never dropped.
+
+    A log that doesn't know the completion was rewound: its admission is about to be entered again.
+    """
+    return await _until_recorded(runs, lambda: recorder.submit(command, by=by, correlation_id=correlation_id))
+
+
+async def settle_if_admitted(recorder: Log, runs: Runs, command: SettleCompletion, *, by: str, correlation_id: str) -> None:
+    """Nobody could say whether it was admitted; once the log answers, it is clear."""
+    with suppress(NotFound):
+        await _until_recorded(runs, lambda: recorder.submit(command, by=by, correlation_id=correlation_id), but_for=NotFound)
+
+
+async def until_answered(ask: Ask) -> Committed:
+    """Asks while the log is away, ever more slowly. Raises whatever else it is answered with."""
     pause_s = PAUSE_S_MIN
+    while True:
+        try:
+            return await ask()
+        except Unavailable:
+            await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, PAUSE_S_MAX)
+
+
+async def _until_recorded(runs: Runs, ask: Ask, *, but_for: type[Exception] = Unavailable) -> Committed:
+    async def ask_again() -> Committed:
+        try:
+            return await ask()
+        except (Unavailable, but_for):
+            raise
+        except Exception as error:  # (the money is spent: it must be recorded once the fault is mended)
+            log.error("settling failed with %s; it will be tried again", type(error).__name__)  # noqa: TRY400
+            raise Unavailable from error
+
     runs.settling += 1
     try:
-        while True:
-            try:
-                return await recorder.submit(command, by=by, correlation_id=correlation_id)
-            except Unavailable:
-                pass  # the log is away
-            except Exception as error:  # noqa: BLE001 (the money is spent: it must be recorded once the fault is mended)
-                log.error("settling failed with %s; it will be tried again", type(error).__name__, extra={"request_id": correlation_id})  # noqa: TRY400
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, PAUSE_S_MAX)
+        return await until_answered(ask_again)
     finally:
         runs.settling -= 1

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from application.ports import Clock, Log, Provider, Secrets, Transport
+from application.refusals import Refusals
 from application.settling import Runs
 from domain.ids import ProcessId
 
@@ -19,3 +20,4 @@ class World:
     process_id: ProcessId
     """The owner of the completions that are admitted here."""
     runs: Runs = field(default_factory=Runs)
+    refusals: Refusals = field(default_factory=Refusals)

@@ -12,8 +12,9 @@ from domain.process.process import decider as process
 from domain.refusal.refusal import decider as refusal
 from domain.rewind.rewind import decider as rewind
 from domain.team.team import decider as team
+from domain.usage.usage import decider as usage
 
-DECIDERS: Final[tuple[Decider[Any], ...]] = (team, api_key, credential, model, budget, completion, process, refusal, rewind)
+DECIDERS: Final[tuple[Decider[Any], ...]] = (team, api_key, credential, model, budget, completion, process, refusal, rewind, usage)
 
 DECIDER_OF_CATEGORY: Final = {decider.category: decider for decider in DECIDERS}
 DECIDER_OF_COMMAND: Final[dict[type[Command], Decider[Any]]] = {command: decider for decider in DECIDERS for command in decider.commands}

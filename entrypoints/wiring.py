@@ -1,22 +1,23 @@
 """Builds everything, from the stores outwards, and takes it down again in reverse order."""
 
+import asyncio
 import logging
 import os
 import secrets
 import tempfile
 from collections import ChainMap
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from adapters.clock import SystemClock
-from adapters.liveness import LOCK_KEY_BITS, living
+from adapters.liveness import LOCK_KEY_BITS, PostgresWatch, living
 from adapters.log.postgres_log import PostgresLog
 from adapters.log.reading import PostgresEvents
 from adapters.price_book import GenaiPrices
@@ -26,6 +27,8 @@ from adapters.secrets.environment import Environment
 from adapters.transport import open_transport
 from application.bootstrap import Wanted, bootstrap, point_out_changes
 from application.ports import Committed, Provider
+from application.reactions import record_refusals, recover_completions
+from application.reactions.readmit_completions import readmit
 from application.world import World
 from domain.api_key.secret import TYPE_PREFIX
 from domain.credential.commands import AddCredential
@@ -94,7 +97,9 @@ async def running(settings: Settings, tell: Tell = lambda _part: None) -> AsyncI
             clock=clock,
             process_id=ProcessId(str(clock.uuid7())),
         )
-        await parts.enter_async_context(_alive(database_url, world))
+        await parts.enter_async_context(_alive(database_url, world, recorder))
+        await parts.enter_async_context(_recovering(database_url, world, settings.dead_after_s))
+        await parts.enter_async_context(_reporting_refusals(world))
         wanted = _wanted(settings, local_model=local is not None)
         admin_secret = await bootstrap(recorder, wanted, random=secrets.token_bytes, correlation_id=world.process_id)
         point_out_changes(recorder, wanted)
@@ -142,12 +147,14 @@ async def _reading_and_writing(recorder: PostgresLog) -> AsyncIterator[PostgresL
 
 
 @asynccontextmanager
-async def _alive(url: str, world: World) -> AsyncIterator[None]:
+async def _alive(url: str, world: World, recorder: PostgresLog) -> AsyncIterator[None]:
     """A process in the log. It ends there in good order only when all that it admitted is settled; else it is left for recovery."""
     lock_key = secrets.randbits(LOCK_KEY_BITS)
     submit = partial(world.log.submit, by=BY, correlation_id=world.process_id)
     async with living(url, lock_key):
-        await submit(StartProcess(process_id=world.process_id, lock_key=lock_key, version=VERSION))
+        start = StartProcess(process_id=world.process_id, lock_key=lock_key, version=VERSION)
+        await submit(start)
+        recorder.on_rewound = lambda lost_position: _begun(world, readmit(world, start, lost_position))
         try:
             yield
         finally:
@@ -157,11 +164,42 @@ async def _alive(url: str, world: World) -> AsyncIterator[None]:
                 await _recorded_end(submit(StopProcess(process_id=world.process_id)))
 
 
+def _begun(world: World, run: Coroutine[Any, Any, None]) -> None:
+    world.runs.begin(run)
+
+
 async def _recorded_end(stopping: Awaitable[Committed]) -> None:
     try:
         await stopping
     except Unavailable:
         log.warning("the log can't be reached, so the end of this process is not recorded")
+
+
+@asynccontextmanager
+async def _recovering(url: str, world: World, dead_after_s: float) -> AsyncIterator[None]:
+    async with aclosing(PostgresWatch(url)) as watch, _beside(recover_completions.recover(world, watch, dead_after_s=dead_after_s)):
+        yield
+
+
+@asynccontextmanager
+async def _reporting_refusals(world: World) -> AsyncIterator[None]:
+    try:
+        async with _beside(record_refusals.report(world)):
+            yield
+    finally:
+        await record_refusals.report_the_last(world)
+
+
+@asynccontextmanager
+async def _beside(task: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """It runs while what is inside does."""
+    running = asyncio.create_task(task)
+    try:
+        yield
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 @asynccontextmanager

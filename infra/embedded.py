@@ -86,8 +86,11 @@ class RunningValkey(RunningServer):
     """An embedded Valkey: a cache, empty at each start."""
 
 
-def start_postgres(home: Path, *, durable: bool = True) -> RunningPostgres:
-    """Start it, creating its data at the first time. `durable=False` may lose everything at a crash: for tests."""
+def start_postgres(home: Path, *, port: int | None = None, durable: bool = True) -> RunningPostgres:
+    """Start it, creating its data at the first time; at `port`, where it was before it died, or at a free one.
+
+    `durable=False` may lose everything at a crash: for tests.
+    """
     home, root = home.resolve(), data_root(home) / "postgres"
     with _owned(root) as owned:
         password = _password(home / "postgres.password")
@@ -101,14 +104,14 @@ def start_postgres(home: Path, *, durable: bool = True) -> RunningPostgres:
             status = _lines(root / "data" / "postmaster.pid")
             return status[:1] == [str(pid)] and status[7:8] == ["ready"]
 
-        child, port = _started(program, is_ready, POSTGRES_START_S)
+        child, port = _started(program, is_ready, POSTGRES_START_S, port)
         owned.callback(child.stop)
         url = f"postgresql://{POSTGRES_ROLE}:{password}@{LOOPBACK}:{port}"
         _create_database(f"{url}/postgres")
         return RunningPostgres(f"{url}/{POSTGRES_DATABASE}", child.process.pid, owned.pop_all().close, child.process.poll)
 
 
-def start_valkey(home: Path) -> RunningValkey:
+def start_valkey(home: Path, *, port: int | None = None) -> RunningValkey:
     home, root = home.resolve(), data_root(home) / "valkey"
     with _owned(root) as owned:
         password = _password(home / "valkey.password")
@@ -121,7 +124,7 @@ def start_valkey(home: Path) -> RunningValkey:
         def is_ready(pid: int, port: int) -> bool:
             return _valkey_process(port, password) == pid  # another server may have got the port first
 
-        child, port = _started(program, is_ready, VALKEY_START_S)
+        child, port = _started(program, is_ready, VALKEY_START_S, port)
         owned.callback(child.stop)
         return RunningValkey(f"redis://:{password}@{LOOPBACK}:{port}/0", child.process.pid, owned.pop_all().close, child.process.poll)
 
@@ -137,16 +140,16 @@ def _owned(root: Path) -> ExitStack:
     return owned
 
 
-def _started(program: Callable[[int], Program], is_ready: Callable[..., bool], limit_s: float) -> tuple[Child, int]:
+def _started(program: Callable[[int], Program], is_ready: Callable[..., bool], limit_s: float, asked: int | None) -> tuple[Child, int]:
     stop_orphans(program(0))
     for _ in range(START_ATTEMPTS_MAX):
-        port = _free_port()
+        port = asked or _free_port()
         child = Child(program(port))
         if child.ready(partial(is_ready, port=port), limit_s):
             return child, port
         child.stop()
         output = child.output()
-        if STILL_ENDING.search(output):
+        if STILL_ENDING.search(output) or (asked and TAKEN_PORT.search(output)):
             time.sleep(START_RETRY_S)
         elif not TAKEN_PORT.search(output):
             break

@@ -45,15 +45,15 @@ class RunningLocalModel:
         _stop(self._child)
 
 
-def start_local_model(home: Path, *, threads: int | None = None) -> RunningLocalModel:
-    """Serve the model and return once it answers. Its log is a file in ``home``. Blocks for about a second."""
+def start_local_model(home: Path, *, port: int = 0, threads: int | None = None) -> RunningLocalModel:
+    """Serve the model and return once it answers, at `port` or (0) at a free one. Its log is a file in ``home``. Blocks for about a second."""
     weights = _weights()
     if util.find_spec("xllamacpp") is None:
         raise LocalModelUnavailable("The package xllamacpp, which runs the local model, is not installed; `make setup` installs it")
 
     deadline = time.monotonic() + START_S_MAX
     log = home / LOG_NAME
-    child = _spawn(weights, log, threads or min(len(os.sched_getaffinity(0)), THREADS_MAX))
+    child = _spawn(weights, log, port, threads or min(len(os.sched_getaffinity(0)), THREADS_MAX))
     try:
         address = _announced_address(child, deadline)
         _wait_until_healthy(child, address, deadline)
@@ -81,12 +81,12 @@ def _weights() -> Path:
     raise LocalModelUnavailable(f"The package {WEIGHTS_PACKAGE} is installed but its {WEIGHTS_SUFFIX} file is missing; install it again")
 
 
-def _spawn(weights: Path, log: Path, threads: int) -> "subprocess.Popen[bytes]":
+def _spawn(weights: Path, log: Path, port: int, threads: int) -> "subprocess.Popen[bytes]":
     # Its own session: Ctrl-C in the terminal is for the gateway, which stops the model when it is done with it.
     # Passive waiting: llama.cpp's threads would otherwise spin between tokens on cores that the gateway needs too.
     with log.open("wb") as stderr:
         return subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-P", "-m", "infra.local_model_server", str(weights), str(threads), str(os.getpid())],
+            [sys.executable, "-P", "-m", "infra.local_model_server", str(weights), str(port), str(threads), str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

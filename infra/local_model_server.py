@@ -1,6 +1,6 @@
 """The child process of ``infra/local_model.py``: llama.cpp's own HTTP server on loopback, for as long as its parent lives.
 
-Run as ``python -m infra.local_model_server WEIGHTS THREADS PARENT_PID``. Once it answers, it writes its address to standard output,
+Run as ``python -m infra.local_model_server WEIGHTS PORT THREADS PARENT_PID``. Once it answers, it writes its address to standard output,
 one line; whatever llama.cpp prints goes to standard error. Standard input is the parent's leash: at its end, or once the parent is
 another, the process is gone.
 """
@@ -21,12 +21,12 @@ PARENT_LOOK_S = 1.0
 
 
 def main() -> None:
-    weights, threads, parent_pid = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    weights, (port, threads, parent_pid) = sys.argv[1], map(int, sys.argv[2:])
     announcements = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     try:
-        server = xllamacpp.Server(_parameters(weights, threads))
+        server = xllamacpp.Server(_parameters(weights, port, threads))
     except RuntimeError as problem:  # llama.cpp has said why
         sys.exit(str(problem))
     with announcements:
@@ -36,12 +36,12 @@ def main() -> None:
     os._exit(0)  # at once, whatever is being generated: nothing here is worth saving
 
 
-def _parameters(weights: str, threads: int) -> xllamacpp.CommonParams:
+def _parameters(weights: str, port: int, threads: int) -> xllamacpp.CommonParams:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = weights
     parameters.model_alias = {MODEL_ALIAS}
     parameters.hostnames = ["127.0.0.1"]
-    parameters.port = 0  # the kernel picks a free one as it binds, so nobody can take it in between
+    parameters.port = port  # 0: the kernel picks a free one as it binds, so nobody can take it in between
     parameters.cors_origins = "null"  # a web page that happens to be open in a browser has no business here
     parameters.ui = False
     parameters.verbosity = LOG_ERRORS

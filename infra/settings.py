@@ -4,6 +4,7 @@ A field's name in capitals is its environment variable. A TOML file named by GAT
 environment wins. An empty value counts as not set.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 ADMIN_API_KEY_CHARACTERS_MIN = 24
 ADMIN_API_KEY_ALPHABET = re.compile(r"[A-Za-z0-9_-]{1,250}", re.ASCII)  # what /v1 and /admin take for a key at all
+WORKERS_DEFAULT = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""One for each core that we may use."""
 NOT_SET = "not set"
 HIDDEN = "********"
 URL_PASSWORD = re.compile(r"(?<=://)([^/@]*):[^/]*@")
@@ -65,9 +68,16 @@ class Settings(BaseModel):
     gateway_host: str = Field("127.0.0.1", description="Address to listen on")
     gateway_port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one")
     gateway_home: Path = Field(Path(".gateway"), description="Directory of the embedded servers, generated keys and their logs")
-    gateway_workers: int = Field(1, ge=1, le=256, description="Processes that serve HTTP")
+    gateway_workers: int = Field(WORKERS_DEFAULT, ge=1, le=256, description="Processes that serve HTTP; default: one for each core")
+    gateway_projectors: int = Field(
+        1, ge=1, le=8, description="Processes that feed the read models and recover what others left open: one works, the others stand by"
+    )
     drain_accept_s: Seconds = Field(2.0, description="Seconds after SIGTERM in which new requests are still taken, while /ready says 503")
     drain_s: Seconds = Field(30.0, description="Seconds after that in which running streams may finish")
+
+    dead_after_s: Annotated[float, Field(ge=2, le=3_600)] = Field(
+        15.0, description="Seconds without a sign of life after which a process is taken for dead, and what it left open is settled"
+    )
 
     database_url: PostgresUrl | None = Field(
         None, repr=False, description="PostgreSQL 17 or newer, reached directly, not through a transaction pooler; default: embedded"
@@ -86,7 +96,8 @@ class Settings(BaseModel):
     openai_api_key: SecretStr | None = Field(None, description="Key for the provider OpenAI")
     openai_base_url: HttpUrl | None = Field(None, repr=False, description="Where OpenAI's API is; default: OpenAI's own")
     anthropic_api_key: SecretStr | None = Field(None, description="Key for the provider Anthropic")
-    local_model: bool = Field(True, description="Serve the bundled local model")
+    local_model: bool = Field(True, description="Offer the bundled local model")
+    local_model_url: HttpUrl | None = Field(None, repr=False, description="Where it is served, as OpenAI's API; default: by a process of ours")
     upstream_ca_file: FilePath | None = Field(None, description="Certificates (PEM) to trust when calling providers, besides the usual")
     upstream_trust_env: bool = Field(False, description="Call providers through the proxies that HTTPS_PROXY and NO_PROXY name")
 
@@ -118,6 +129,11 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     raise InvalidSettings("\n".join(f"{name}: {fault}" for name, fault in faults.items()))
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """For a process of ours, that it has the very same: what `load_settings` makes `settings` of. It holds the secrets."""
+    return {name.upper(): _written(value) for name, value in settings if name != "gateway_config" and value not in (None, ())}
+
+
 def describe(settings: Settings) -> list[Described]:
     """For people: secrets are masked."""
     return [
@@ -145,10 +161,17 @@ def _shown(value: object) -> str:
             return NOT_SET
         case SecretStr():
             return HIDDEN
+        case str():
+            return URL_PARAMETER_PASSWORD.sub(rf"\1{HIDDEN}", URL_PASSWORD.sub(rf"\1:{HIDDEN}@", value))
+    return _written(value)
+
+
+def _written(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
         case bool():
             return str(value).lower()
         case tuple():
             return ",".join(map(str, value))
-        case str():
-            return URL_PARAMETER_PASSWORD.sub(rf"\1{HIDDEN}", URL_PASSWORD.sub(rf"\1:{HIDDEN}@", value))
     return str(value)

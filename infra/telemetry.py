@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -17,10 +18,19 @@ MESSAGE_CHARACTERS_MAX = 32_768
 NOISY_LOGGERS = ("asyncio", "botocore", "boto3", "httpcore", "httpx", "kafka", "urllib3")
 
 
-def configure_logging(level: str, format: Literal["json", "text"], stream: TextIO | None = None) -> None:  # noqa: A002
-    """Log to `stream` (standard error), replacing whatever was configured; calling it again is fine."""
+def configure_logging(
+    level: str,
+    format: Literal["json", "text"],  # noqa: A002
+    stream: TextIO | None = None,
+    *,
+    process: str | None = None,
+) -> None:
+    """Log to `stream` (standard error), replacing whatever was configured; calling it again is fine.
+
+    `process` is this process's name among others that log to the same place; each line tells it, and the pid.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter(process) if format == "json" else TextFormatter(process))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in NOISY_LOGGERS:
@@ -35,10 +45,15 @@ def redact(text: str) -> str:
 class JsonFormatter(logging.Formatter):
     """Redacts here rather than in a filter, so that fields and tracebacks are covered like messages."""
 
+    def __init__(self, process: str | None = None) -> None:
+        super().__init__()
+        self._process = {} if process is None else {"process": process, "pid": os.getpid()}
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "time": _time(record),
             "level": record.levelname.lower(),
+            **self._process,
             "logger": record.name,
             "message": _message(record),
         }
@@ -51,10 +66,14 @@ class JsonFormatter(logging.Formatter):
 class TextFormatter(logging.Formatter):
     """What continues a record is indented, so that no message can pass for a record of its own."""
 
+    def __init__(self, process: str | None = None) -> None:
+        super().__init__()
+        self._process = "" if process is None else f"{process}[{os.getpid()}] "
+
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _extra(record).items())
         exception = _exception(self, record)
-        line = f"{_time(record)} {record.levelname.lower():<8}{record.name}: {_message(record)}{fields}"
+        line = f"{_time(record)} {record.levelname.lower():<8}{self._process}{record.name}: {_message(record)}{fields}"
         return redact(f"{line}\n{exception}" if exception else line).replace("\r", "\\r").replace("\n", "\n    ")
 
 

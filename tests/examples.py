@@ -31,6 +31,8 @@ from domain.rewind import events as rewind
 from domain.team import commands as team_commands
 from domain.team import events as team
 from domain.time import Period
+from domain.usage import commands as usage_commands
+from domain.usage import events as usage
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -312,11 +314,14 @@ _REFUSED: Final[dict[str, Any]] = {
 }
 admissions_refused = example(refusal.AdmissionsRefused, **_REFUSED)
 
-record_refusals = example(
-    refusal_commands.RecordRefusals, refusal_id=RefusalId("01981a2b-0000-7000-8000-00000000000b"), **_REFUSED
-)
+record_refusals = example(refusal_commands.RecordRefusals, refusal_id=RefusalId("01981a2b-0000-7000-8000-00000000000b"), **_REFUSED)
 
 
 log_rewound = example(rewind.LogRewound, lost_position=4_711, lost_hash="5e" * 32)
 
 note_rewind = example(rewind_commands.NoteRewind, rewind_id=Slug("4711-5e5e5e5e"), lost_position=4_711, lost_hash="5e" * 32)
+
+
+usage_deleted = example(usage.UsageDeleted, before=TODAY, since=datetime(2026, 2, 1, tzinfo=UTC))
+
+delete_usage = example(usage_commands.DeleteUsage, records_id=Slug("records"), before=TODAY)

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
+from adapters.liveness import HELD_LOCKS
 from adapters.log import statements
 from adapters.log.chain import GENESIS, link
 from adapters.log.codec import recorded
@@ -20,11 +21,6 @@ FINDINGS_MAX: Final = 1_000
 CONNECT_TIMEOUT_S: Final = 10
 
 HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
-HELD_LOCKS: Final = """
-SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
-WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
-"""As PostgreSQL splits the key of an advisory lock into two halves."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

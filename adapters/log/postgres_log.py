@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 from typing import Any, Final
@@ -40,6 +41,8 @@ class PostgresLog:
         self._queue = Queue()
         self._org = org
         self.writer = Writer(url=url, replica=Replica(org), queue=self._queue, batch_max=batch_max, on_rewound=self._rewound)
+        self.on_rewound: Callable[[int], None] = lambda _lost_position: None
+        """Told in the event loop, once the log has been read again: what this process has under way may be lost to it."""
         self._thread = Thread(target=self.writer.run, name="log writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -172,10 +175,11 @@ class PostgresLog:
         command = NoteRewind(rewind_id=f"{position}-{lost_hash.hex()[:16]}", lost_position=position, lost_hash=lost_hash.hex())
         self._on_loop(self._note, command)
 
-    def _note(self, command: Command) -> None:
+    def _note(self, command: NoteRewind) -> None:
         task = asyncio.get_running_loop().create_task(self._submit_until_done(command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self.on_rewound(command.lost_position)
 
     async def _submit_until_done(self, command: Command) -> None:
         while self.writer.stop_by is None:

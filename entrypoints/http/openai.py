@@ -32,14 +32,26 @@ NAME_SHOWN_LENGTH_MAX: Final = 100
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    received_at = request.app[WORLD].clock.monotonic()
-    caller = await client(request)
+    world = request.app[WORLD]
+    received_at = world.clock.monotonic()
+    caller = await counted_client(request)
     try:
-        run = await asked(request.app[WORLD], await read_ask(request, caller, received_at))
+        run = await asked(world, await read_ask(request, caller, received_at))
         return await (streamed(request, run) if run.ask.stream else plain(run))
     except Refusal as refusal:
+        world.refusals.count(caller.api_key_id, refusal, request_id(request), world.clock.monotonic())
         answer = of_refusal(refusal)
-        return answer._replace(headers={**answer.headers, **rate_headers(request.app[WORLD], caller)}).response()
+        return answer._replace(headers={**answer.headers, **rate_headers(world, caller)}).response()
+
+
+async def counted_client(request: web.Request) -> Caller:
+    """Whose key is refused is not known: all such refusals are one count."""
+    try:
+        return await client(request)
+    except Refusal as refusal:
+        world = request.app[WORLD]
+        world.refusals.count(None, refusal, request_id(request), world.clock.monotonic())
+        raise
 
 
 async def read_ask(request: web.Request, caller: Caller, received_at: float) -> Ask:

@@ -8,6 +8,7 @@ import pytest
 from domain.api_key import events as api_key
 from domain.api_key.events import Permissions, RateLimits, Specific
 from domain.budget.events import BudgetDisabled
+from domain.completion.commands import RecoverCompletion
 from domain.completion.events import CompletionAdmitted, RouteStep
 from domain.credential.events import CredentialDeleted
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Refusal, Unauthenticated, Unreadable
@@ -249,6 +250,13 @@ def test_tokens_are_counted_at_their_bound_until_settlement_says_what_was_used()
     gateway.later(seconds=5)
     gateway.settle("c1", made(input=60, output=40))
     gateway.admit("c3", output_cap=300)
+    refused(gateway, RateLimited, "rate_limit_exceeded", output_cap=10)
+
+
+def test_tokens_of_a_recovered_completion_stay_counted_at_their_bound() -> None:
+    gateway = limited(tokens_per_minute=1_000)
+    gateway.admit("c1", output_cap=800)
+    gateway.ask(RecoverCompletion(completion_id="c1"))
     refused(gateway, RateLimited, "rate_limit_exceeded", output_cap=10)
 
 

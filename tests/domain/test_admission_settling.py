@@ -221,6 +221,16 @@ def test_recovery_charges_a_stream_no_more_than_its_hold(gateway: Gateway) -> No
     assert settled.holds[0].spent_nanos == 4_100
 
 
+def test_recovery_charges_no_more_than_the_hold_where_the_longest_prompt_is_not_the_dearest_steps(gateway: Gateway) -> None:
+    gateway.add_model("wordy", priced=False, image_tokens_max=5_000)
+    gateway.price_model("wordy", {}, number=1)
+    gateway.add_model("dear", image_tokens_max=0)
+    (hold,) = gateway.admit(stream=True, model_id="wordy", route=("wordy", "dear"), image_count=1, output_cap=10).holds
+    (settled,) = recover(gateway)
+    assert isinstance(settled, CompletionSettled)
+    assert settled.holds[0].spent_nanos == hold.nanos == 140
+
+
 def test_recovery_of_a_raised_hold_charges_all_of_it(gateway: Gateway) -> None:
     gateway.admit()
     gateway.ask(RaiseHold(completion_id="c1"))

@@ -1,7 +1,7 @@
 """The rules of a process."""
 
 from domain.errors import Conflict, NotFound
-from tests.examples import process_started, process_stopped, start_process, stop_process
+from tests.examples import note_death, process_found_dead, process_started, process_stopped, start_process, stop_process
 from tests.scenario import NOW, given
 
 
@@ -24,3 +24,21 @@ def test_a_process_stops_once() -> None:
 
 def test_a_process_that_never_started_does_not_stop() -> None:
     given().when(stop_process()).then_refused(NotFound)
+
+
+def test_a_process_is_found_dead_once() -> None:
+    dead = given(process_started()).when(note_death()).then(process_found_dead())
+    dead.and_again().then_nothing()
+    assert (dead.state.found_dead, dead.state.stopped) == (True, False)
+
+
+def test_a_process_that_stopped_is_not_found_dead() -> None:
+    given(process_started(), process_stopped()).when(note_death()).then_nothing()
+
+
+def test_a_process_that_came_back_may_stop() -> None:
+    given(process_started(), process_found_dead()).when(stop_process()).then(process_stopped())
+
+
+def test_a_process_that_the_log_does_not_know_is_not_noted() -> None:
+    given().when(note_death()).then_refused(NotFound)

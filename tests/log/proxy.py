@@ -56,6 +56,10 @@ class Proxy:
         for end in self._ends:
             _shut(end)
 
+    def mute(self) -> None:
+        """The connections that there are stay, and nothing that the server says arrives on them any more."""
+        self._mute.update(self._ends)
+
     def _run(self, what: Callable[..., None], *ends: socket.socket) -> None:
         thread = threading.Thread(target=what, args=ends, daemon=True)
         self._threads.append(thread)

@@ -5,8 +5,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
+from adapters.log.connection import write
 from adapters.log.postgres_log import PostgresLog
 from application.ports import Committed, Idempotency
 from domain.errors import Conflict, Unavailable, Unconfirmed
@@ -48,6 +50,24 @@ async def test_a_batch_cut_at_its_commit_happens_exactly_once(
         assert log.view.get(TALLIES, "a") == Tally(total=1 + 20 * (round_ + 1))
     assert set(correlations(database_url).values()) == {1}
     assert log.writer.measures.doubts == 3
+
+
+async def test_an_error_that_comes_after_the_commit_repeats_nothing(
+    log: PostgresLog, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when an administrator ends the session then: the server's last word is an error, and the connection still seems open."""
+
+    def writing(*arguments: Any) -> None:
+        write(*arguments)
+        monkeypatch.undo()
+        raise failures.pop()
+
+    failures: list[Exception] = [psycopg.errors.AdminShutdown(), RuntimeError()]
+    while failures:
+        monkeypatch.setattr("adapters.log.writer.write", writing)
+        assert all(isinstance(answer, Committed) for answer in await some(log, f"r{len(failures)}-", 10))
+    assert set(correlations(database_url).values()) == {1}
+    assert log.writer.measures.doubts == 2
 
 
 async def test_refusals_and_repeats_of_a_batch_in_doubt_are_answered_too(open_log: OpenLog, proxy: Proxy, database_url: str) -> None:

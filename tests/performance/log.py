@@ -8,11 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 import uvloop
@@ -23,7 +23,7 @@ from adapters.log.batch import Batch
 from adapters.log.codec import Row
 from adapters.log.connection import write
 from adapters.log.postgres_log import PostgresLog
-from adapters.log.replica import Replica
+from adapters.log.replica import Connection, Replica
 from domain.state import Overlay, State
 from infra.embedded import start_postgres
 from infra.postgres import migrate
@@ -31,6 +31,7 @@ from tests.performance import furnishing
 
 SECONDS: Final = 4.0
 ROUNDS: Final = 3
+T = TypeVar("T")
 NATURAL_CALL_S: Final = 0.2
 COPIED: Final = 50_000
 PAGE_ROWS: Final = 5_000
@@ -175,7 +176,7 @@ async def one_process(url: str) -> None:
 
 def several_processes(url: str, alone: float, count: int) -> None:
     there = fresh(url, f"bench_{count}")
-    asyncio.run(_furnish(there))
+    run(_furnish(there))
     command = [sys.executable, "-m", "tests.performance.log", there]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(count)]
     loops = [json.loads(child.communicate()[0]) for child in children]
@@ -199,33 +200,32 @@ async def child(url: str) -> dict[str, float]:
 
 def reading(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        events = connection.execute("SELECT count(*) FROM stored_events").fetchone()
-        size = connection.execute("SELECT pg_total_relation_size('stored_events')").fetchone()
-        completions = connection.execute("SELECT count(*) FROM stored_events WHERE topic = 'completion.admitted.v1'").fetchone()
-        assert events is not None and size is not None and completions is not None
+        admitted = "count(*) FILTER (WHERE topic = 'completion.admitted.v1')"
+        sizes = f"SELECT count(*), {admitted}, pg_total_relation_size('stored_events') FROM stored_events"
+        ((events, completions, size),) = connection.execute(sizes.encode()).fetchall()
         began = time.perf_counter()
         for _ in pages(connection):
             pass
-        raw = events[0] / (time.perf_counter() - began)
+        raw = events / (time.perf_counter() - began)
         replica, began = Replica("main"), time.perf_counter()
         for rows in pages(connection):
             replica.fold(rows)
-        folded = events[0] / (time.perf_counter() - began)
+        folded = events / (time.perf_counter() - began)
         chain, began = Chain(), time.perf_counter()
         for rows in pages(connection):
             assert not list(follow(chain, rows))
-        chained = events[0] / (time.perf_counter() - began)
-    say(f"raw keyset read of {events[0]:,} events", f"{raw:,.0f}/s")
+        chained = events / (time.perf_counter() - began)
+    say(f"raw keyset read of {events:,} events", f"{raw:,.0f}/s")
     say("replay: decode and fold", f"{folded:,.0f}/s", f"{folded / raw:.2f} × raw")
     say("verify the hash chain", f"{chained:,.0f}/s", f"{chained / raw:.2f} × raw")
-    say("disk per completion", f"{size[0] / completions[0]:,.0f} bytes")
+    say("disk per completion", f"{size / completions:,.0f} bytes")
 
 
-def pages(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
+def pages(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
     after = 0
     while rows := connection.execute(statements.TAIL, (after + 1, PAGE_ROWS), binary=True).fetchall():
         yield rows
-        after = rows[-1][0]  # type: ignore[assignment]
+        after = rows[-1][0]
 
 
 def appending(url: str) -> None:
@@ -245,10 +245,10 @@ def fresh_copy(url: str) -> str:
 
 def report() -> None:
     with server() as url:
-        timed(one_process, url)
+        run(one_process(url))
         there = fresh(url, "bench_alone")
-        asyncio.run(_furnish(there))
-        alone = asyncio.run(child(there))
+        run(_furnish(there))
+        alone = run(child(there))
         rate = alone["completions"] / alone["seconds"]
         for count in (2, 4):
             several_processes(url, rate, count)
@@ -256,11 +256,10 @@ def report() -> None:
         appending(there)
 
 
-def timed(what: Callable[[str], Awaitable[None]], url: str) -> None:
+def run(what: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(what(url))  # type: ignore[arg-type]
+        return runner.run(what)
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as started:
-        sys.stdout.write(json.dumps(started.run(child(sys.argv[1]))))
+    sys.stdout.write(json.dumps(run(child(sys.argv[1]))))

@@ -1,0 +1,1 @@
+"""When this happens, ask for that: one file each."""
