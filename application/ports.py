@@ -26,6 +26,7 @@ class Committed:
 
     events: Sequence[Recorded[Any]]
     state: Any
+    """None for a run that has ended, which leaves the memory."""
     position: int
     version: int
     """Of the stream, after the events."""
@@ -71,6 +72,10 @@ class Watch(Protocol):
 
     async def held_locks(self) -> frozenset[int] | None:
         """The keys of all that are held now. None: nothing can be said, and what was seen before says nothing any more."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop watching, so that another process may, until the next look."""
         ...
 
 

@@ -1,5 +1,6 @@
 """The commands of `gateway`, with their options. The work is elsewhere."""
 
+import asyncio
 import os
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from rich.table import Table
 from application.ports import EventFilter
 from domain.ids import ApiKeyId, Slug, TeamId
 from domain.team.team import ADMINISTRATORS
-from entrypoints import issuing, listing, serving, stores, verifying
+from entrypoints import issuing, listing, replaying, serving, stores, verifying
 from infra.postgres import check_server
 from infra.postgres import migrate as migrate_database
 from infra.settings import Settings, describe, load_settings
@@ -37,8 +38,8 @@ out, err = Console(), Console(stderr=True)
 def serve() -> None:
     """Run the gateway in the foreground. What it does is set by the environment: see `gateway settings`."""
     settings = _settings()
-    configure_logging(settings.log_level, settings.log_format)
-    _run(serving.serve(settings, out))
+    configure_logging(settings.log_level, settings.log_format, process="supervisor")
+    asyncio.run(serving.serve(settings, out))
 
 
 @app.command()
@@ -70,11 +71,25 @@ def show_settings() -> None:
 
 @app.command()
 def verify() -> None:
-    """Check the whole log: its hash chain, that no admission exceeded a limit, that each completion is settled once. 1 if not."""
+    """Check the whole log: hash chain, limits, that each completion is settled once; and that read models equal it. 1 if not."""
     with stores.log_database(_settings()) as url:
         report = verifying.verified(url, out)
-    if not report.verified:
+        comparison = replaying.compared(url, out)
+    if not report.verified or comparison.differences:
         raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    names: Annotated[list[str] | None, typer.Argument(help="Of read models, such as usage")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All of them")] = False,
+) -> None:
+    """Build read models again from the log, beside those that are asked meanwhile, and put the new ones in their place."""
+    if bool(names) == every:
+        raise typer.BadParameter("name the read models to build again, or say --all")
+    with stores.log_database(_settings()) as url:
+        replaying.replayed(url, names or [], out)
 
 
 @app.command()

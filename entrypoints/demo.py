@@ -5,6 +5,7 @@ Nothing is staged: the admin API over HTTP, the official SDK, a real model, the 
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,12 +25,17 @@ from adapters.log.auditing import Report, verify
 from application.bootstrap import LOCAL_MODEL
 from domain.money import usd_text
 from entrypoints import issuing
+from entrypoints.http.listening import listening
+from entrypoints.http.sharing import Tally, tally_file
 from entrypoints.listing import head_position
+from entrypoints.measuring import Measures
 from entrypoints.problems import DemoFailed
 from entrypoints.progress import Steps
-from entrypoints.serving import Stop, bound, listening
+from entrypoints.serving import bound, url_of
+from entrypoints.stopping import on_signals
+from entrypoints.stores import standing
 from entrypoints.verifying import verdict
-from entrypoints.wiring import Gateway, running
+from entrypoints.wiring import Gateway, reacting, running
 from infra.settings import Settings
 from infra.telemetry import configure_logging
 
@@ -63,19 +69,33 @@ class Customer:
 
 
 async def demo(settings: Settings, console: Console) -> None:
-    Stop()
+    on_signals()
     settings = _own(settings)
     console.print(Rule("[bold]An LLM gateway whose ledger is the source of truth[/bold]", align="left"))
     with Steps(console) as steps, bound(settings.gateway_host, settings.gateway_port) as free_socket:
-        async with running(settings, steps.begin) as gateway, listening(gateway, free_socket) as server:
-            if not gateway.local_model:
+        url = url_of(free_socket)
+        with standing(settings, steps.begin) as ready:
+            if not ready.settings.local_model:
                 raise DemoFailed(f"The demo needs the local model; {settings.gateway_home / LOG_FILE} says why it does not run")
-            async with customer_of(gateway, server.url) as customer:
+            steps.begin("log")
+            async with alone(ready.settings, free_socket) as gateway, customer_of(gateway, url) as customer:
                 steps.end()
                 await story(customer, gateway, console)
             steps.begin("everything stopped")
         steps.end()
     console.print(how_to_go_on(settings), highlight=False)
+
+
+@asynccontextmanager
+async def alone(settings: Settings, free_socket: socket.socket) -> AsyncIterator[Gateway]:
+    """All that `gateway serve` has several processes for, in this one."""
+    with tally_file(1) as tally:
+        async with (
+            running(settings, Measures()) as gateway,
+            reacting(settings, gateway.world),
+            listening(gateway, free_socket, Tally(tally.fileno(), 1)),
+        ):
+            yield gateway
 
 
 async def story(customer: Customer, gateway: Gateway, console: Console) -> None:
@@ -159,7 +179,7 @@ async def budget_of(customer: Customer) -> Table:
 
 
 async def verified(gateway: Gateway) -> Report:
-    report = await asyncio.to_thread(verify, gateway.database_url)
+    report = await asyncio.to_thread(verify, str(gateway.settings.database_url))
     if not report.verified:
         raise DemoFailed("The log does not add up; `gateway verify` tells more")
     return report
@@ -179,7 +199,7 @@ def _own(settings: Settings) -> Settings:
 @asynccontextmanager
 async def customer_of(gateway: Gateway, url: str) -> AsyncIterator[Customer]:
     """Two keys, revoked at the end: an administrator's, for the demo itself, and a team's."""
-    log, began_after = gateway.world.log, head_position(gateway.database_url)
+    log, began_after = gateway.world.log, head_position(str(gateway.settings.database_url))
     administrator = await issuing.issue(log, "Demo administrator", by=BY, admin=True)
     headers = {"Authorization": f"Bearer {administrator.secret}"}
     try:

@@ -2,45 +2,21 @@
 
 import asyncio
 import sys
-from typing import Final, NoReturn
+from typing import NoReturn
 
-import psycopg
-
-from domain.errors import Refusal
 from entrypoints.commands import app, err
-from entrypoints.problems import Problem
-from infra.embedded import AlreadyRunning, EmbeddedServerError
-from infra.local_model import LocalModelUnavailable
-from infra.postgres import MigrationRefused, UnsuitableServer
-from infra.settings import InvalidSettings
-
-FAILED: Final = 1
-INTERRUPTED: Final = 130
-EXPLAINED: Final = (
-    AlreadyRunning,
-    EmbeddedServerError,
-    InvalidSettings,
-    LocalModelUnavailable,
-    MigrationRefused,
-    Problem,
-    Refusal,
-    UnsuitableServer,
-)
-"""What goes wrong for a reason that its message tells: a stack trace would only hide it."""
+from entrypoints.problems import FAILED, INTERRUPTED, explanation
 
 
 def run() -> NoReturn:
     try:
         app()
-    except EXPLAINED as problem:
-        _fail(str(problem))
-    except psycopg.OperationalError as problem:
-        _fail(f"The database can't be reached: {problem}")
     except asyncio.CancelledError:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        reason = explanation(error)
+        if reason is None:
+            raise
+        err.print(reason, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(FAILED)
     sys.exit()
-
-
-def _fail(message: str) -> NoReturn:
-    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(FAILED)

@@ -1,107 +1,136 @@
-"""`gateway serve`: in the foreground until it is told to stop, and then in good order."""
+"""`gateway serve`: the processes of one machine, in the foreground until it is told to stop, and then ended in good order.
+
+This process serves nothing and holds no log. It starts what the gateway stands on, binds the one socket that all workers accept from, and
+keeps everything running.
+"""
 
 import asyncio
 import logging
-import signal
+import os
+import shutil
 import socket
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
-from aiohttp import web
 from rich.console import Console
 
 from domain.api_key.secret import TYPE_PREFIX
-from entrypoints.http.app import runner_of
-from entrypoints.problems import PortTaken
-from entrypoints.wiring import Gateway, running
-from infra.settings import Settings
+from entrypoints import stores
+from entrypoints.http.sharing import GONE, Tally, tally_file
+from entrypoints.problems import PortTaken, StartFailed
+from entrypoints.stopping import Stop, on_signals
+from entrypoints.supervising import Crew, Kind, keep_server
+from infra.ownership import take_ownership
+from infra.settings import Settings, as_environment
 
-BACKLOG: Final = 1_024
-SETTLING_S_MAX: Final = 10.0
-"""For what is cut off at the end of the drain to be settled."""
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+LOCK: Final = "gateway.lock"
+METRICS: Final = "run/metrics"
+"""In the home: what all processes count, until the next start."""
+METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""The library's own: see `measuring`, which this process has no use for."""
+ORDERLY_S_MAX: Final = 15.0
+"""For a process to end, beyond what it waits for others."""
 
 log = logging.getLogger(__name__)
 
 
-class Stop:
-    """The first signal asks to stop, the next one to hurry. While the gateway starts, the first one cancels that."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.hurried = asyncio.Event()
-        self.started = False
-        self._task = asyncio.current_task()
-        for number in STOP_SIGNALS:
-            asyncio.get_running_loop().add_signal_handler(number, self._heard)
-
-    def _heard(self) -> None:
-        if self.asked.is_set():
-            self.hurried.set()
-        elif not self.started and self._task is not None:
-            self._task.cancel()
-        self.asked.set()
-
-    async def unless_hurried(self, wait: Coroutine[Any, Any, object]) -> None:
-        both = [asyncio.ensure_future(wait), asyncio.ensure_future(self.hurried.wait())]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        for each in both:
-            each.cancel()
-
-
 async def serve(settings: Settings, console: Console) -> None:
     """Returns after an orderly stop. Told to stop while it starts, it raises CancelledError once all is down again."""
-    stop = Stop()
-    if settings.gateway_workers > 1:
-        log.warning("GATEWAY_WORKERS is %d, and this release serves HTTP by one process", settings.gateway_workers)
-    # Bound first, so that a taken port is told at once; listened on last, so that nobody meets half a gateway.
-    with bound(settings.gateway_host, settings.gateway_port) as free_socket:
-        async with running(settings, lambda part: log.info("starting: %s", part)) as gateway, listening(gateway, free_socket) as server:
-            stop.started = True
-            welcome(console, gateway, server.url)
-            await stop.asked.wait()
-            await drain(gateway, server, stop)
+    stop = on_signals()
+    # Bound first, so that a taken port is told at once; listened on last, by the workers, so that nobody meets half a gateway.
+    with bound(settings.gateway_host, settings.gateway_port) as free_socket, own_home(settings.gateway_home):
+        url = url_of(free_socket)
+        with stores.standing(settings, lambda part: log.info("starting: %s", part)) as standing:
+            log.info("starting: %d workers", settings.gateway_workers)
+            await keep(standing, free_socket, stop, welcome=lambda secret: welcome(console, settings, url, secret))
     log.info("stopped")
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    url: str
-    runner: web.AppRunner
-    site: web.SockSite
+async def keep(standing: stores.Standing, free_socket: socket.socket, stop: Stop, *, welcome: Callable[[str | None], None]) -> None:
+    """Until it is told to stop. Raises StartFailed."""
+    settings = standing.settings
+    with tally_file(settings.gateway_workers) as tally:
+        workers = Crew(worker_kind(settings, free_socket.fileno(), tally.fileno()))
+        projectors = Crew(projector_kind(settings))
+        try:
+            async with asyncio.TaskGroup() as group:
+                kept = [group.create_task(keep_server(server)) for server in standing.servers]
+                projectors.begin(group)
+                workers.begin(group)
+                said = await workers.up()
+                await projectors.up()
+                stop.started = True
+                welcome(next((each["admin_secret"] for each in said if each["admin_secret"]), None))
+                await stop.asked.wait()
+                log.info(
+                    "stopping: requests are taken for another %g s, then running ones have %g s; a second signal hurries",
+                    settings.drain_accept_s,
+                    settings.drain_s,
+                )
+                free_socket.close()  # the workers have theirs, and nobody shall wait for an answer when they are gone
+                await workers.end(stop, settings.drain_accept_s + settings.drain_s + ORDERLY_S_MAX)
+                await projectors.end(stop, ORDERLY_S_MAX)
+                for each in kept:
+                    each.cancel()
+        except BaseExceptionGroup as failures:
+            raise next((failure for failure in failures.exceptions if isinstance(failure, StartFailed)), failures) from None
 
 
-@asynccontextmanager
-async def listening(gateway: Gateway, free_socket: socket.socket) -> AsyncIterator[Server]:
-    """At the end, what still runs is cut off, and settled."""
-    runner = runner_of(gateway.app)
-    await runner.setup()
-    try:
-        site = web.SockSite(runner, free_socket, backlog=BACKLOG)
-        await site.start()
-        yield Server(_url(free_socket), runner, site)
-    finally:
-        await runner.cleanup()
-        await gateway.world.runs.drained(SETTLING_S_MAX)
+def worker_kind(settings: Settings, listening: int, tally: int) -> Kind:
+    """`listening` and `tally`: descriptors."""
+    count = settings.gateway_workers
+    mark = Tally(tally, count).write
 
+    def ended(number: int, pid: int) -> None:
+        mark(number, GONE)
+        forget_measures(settings, pid)
 
-async def drain(gateway: Gateway, server: Server, stop: Stop) -> None:
-    """Not ready at once, so that load balancers turn away; then deaf; then what runs may end."""
-    settings, runs = gateway.settings, gateway.world.runs
-    runs.draining = True
-    log.info(
-        "stopping: requests are taken for another %g s, then running ones have %g s; a second signal hurries",
-        settings.drain_accept_s,
-        settings.drain_s,
+    return Kind(
+        name="worker",
+        count=count,
+        command=("-m", "entrypoints.worker", "worker", str(listening), str(tally), str(count)),
+        environ=environment(settings),
+        descriptors=(listening, tally),
+        on_end=ended,
     )
-    await stop.unless_hurried(asyncio.sleep(settings.drain_accept_s))
-    await server.site.stop()
-    if server.runner.server is not None:
-        server.runner.server.pre_shutdown()
-    await stop.unless_hurried(runs.drained(settings.drain_s))
+
+
+def projector_kind(settings: Settings) -> Kind:
+    return Kind(
+        name="projector",
+        count=settings.gateway_projectors,
+        command=("-m", "entrypoints.worker", "projector"),
+        environ=environment(settings),
+        on_end=lambda _number, pid: forget_measures(settings, pid),
+    )
+
+
+def environment(settings: Settings) -> Mapping[str, str]:
+    """Of a child: ours, with the settings as they were when we started."""
+    others = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    return others | as_environment(settings) | {METRICS_VARIABLE: str((settings.gateway_home / METRICS).resolve())}
+
+
+def forget_measures(settings: Settings, pid: int) -> None:
+    """What a process that is gone was like at its end. What it counted stays."""
+    for file in (settings.gateway_home / METRICS).glob(f"gauge_live*_{pid}.db"):
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def own_home(home: Path) -> Iterator[None]:
+    """Raises AlreadyRunning."""
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    release = take_ownership(home / LOCK)
+    try:
+        shutil.rmtree(home / METRICS, ignore_errors=True)
+        (home / METRICS).mkdir(mode=0o700, parents=True)
+        yield
+    finally:
+        release()
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -120,14 +149,19 @@ def bound(host: str, port: int) -> socket.socket:
     return taken
 
 
-def welcome(console: Console, gateway: Gateway, url: str) -> None:
+def url_of(listening_socket: socket.socket) -> str:
+    host, port = listening_socket.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def welcome(console: Console, settings: Settings, url: str, admin_secret: str | None) -> None:
     """The only place where a generated secret is ever shown."""
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    say(f"The gateway listens on {url} and keeps its log in {_place(gateway.settings)}. Ctrl-C stops it.")
-    if gateway.admin_secret is not None:
-        say(f"\nThis is its first start. The admin key, shown this once:\n\n    {gateway.admin_secret}\n\nTry it:\n")
-        say(curl(url, gateway.admin_secret))
-    elif gateway.settings.admin_api_key is not None:
+    say(f"The gateway listens on {url} and keeps its log in {_place(settings)}. Ctrl-C stops it.")
+    if admin_secret is not None:
+        say(f"\nThis is its first start. The admin key, shown this once:\n\n    {admin_secret}\n\nTry it:\n")
+        say(curl(url, admin_secret))
+    elif settings.admin_api_key is not None:
         say(f"\nTry it:\n\n{curl(url, f'{TYPE_PREFIX}$ADMIN_API_KEY')}")
 
 
@@ -138,8 +172,3 @@ def curl(url: str, secret: str) -> str:
 
 def _place(settings: Settings) -> str:
     return str(settings.gateway_home) if settings.database_url is None else "the PostgreSQL of DATABASE_URL"
-
-
-def _url(listening_socket: socket.socket) -> str:
-    host, port = listening_socket.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

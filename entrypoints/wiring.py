@@ -1,4 +1,4 @@
-"""Builds everything, from the stores outwards, and takes it down again in reverse order."""
+"""Builds what runs in a process, from the log outwards, and takes it down again in reverse order."""
 
 import asyncio
 import logging
@@ -6,13 +6,13 @@ import os
 import secrets
 import tempfile
 from collections import ChainMap
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 
@@ -21,8 +21,11 @@ from adapters.liveness import LOCK_KEY_BITS, PostgresWatch, living
 from adapters.log.postgres_log import PostgresLog
 from adapters.log.reading import PostgresEvents
 from adapters.price_book import GenaiPrices
+from adapters.projecting.advancing import prepare_live
+from adapters.projecting.projector import Projector
 from adapters.providers import PROVIDERS
 from adapters.providers.openai import OpenAI
+from adapters.read_models import ReadModels
 from adapters.secrets.environment import Environment
 from adapters.transport import open_transport
 from application.bootstrap import Wanted, bootstrap, point_out_changes
@@ -36,11 +39,11 @@ from domain.credential.events import SecretSource
 from domain.errors import Unavailable
 from domain.ids import CredentialId, ProcessId
 from domain.process.commands import StartProcess, StopProcess
-from entrypoints import stores
 from entrypoints.http.app import build_app
-from infra.local_model import LocalModelUnavailable, RunningLocalModel, start_local_model
-from infra.postgres import check_server, migrate
+from entrypoints.measuring import MeasuredLog, MeasuredWriter, Measures, sample
+from entrypoints.watching import Conditions, watch
 from infra.settings import Settings
+from projections import READ_MODELS
 
 VERSION: Final = version("ledger-gateway")
 BY: Final = "system:process"
@@ -52,89 +55,98 @@ NOWHERE: Final = "http://127.0.0.1:9/v1"
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[str], None]
-"""Told what is being done, in a few words, as it begins."""
+R = TypeVar("R", PostgresEvents, ReadModels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """All of it, running; only the listening socket is left to whoever serves."""
+    """What answers HTTP, running; only the listening socket is left to whoever serves."""
 
     settings: Settings
     world: World
     app: web.Application
-    database_url: str
-    local_model: bool
-    """Whether it is served."""
     admin_secret: str | None
     """Generated just now: shown once, and never again."""
 
 
 @asynccontextmanager
-async def running(settings: Settings, tell: Tell = lambda _part: None) -> AsyncIterator[Gateway]:
-    """Starts the parts one after another. What blocks does so before anything runs that it could hold up."""
+async def running(settings: Settings, measures: Measures, *, number: int = 1) -> AsyncIterator[Gateway]:
+    """The settings name all that it stands on: see `stores.standing`. Many of these run side by side; the first speaks for all."""
     async with AsyncExitStack() as parts:
-        settings.gateway_home.mkdir(mode=0o711, parents=True, exist_ok=True)
-        tell("PostgreSQL")
-        database_url = parts.enter_context(stores.postgres(settings))
-        check_server(database_url)
-        migrate(database_url)
-        tell("Valkey")
-        parts.enter_context(stores.valkey(settings))
-        if settings.local_model:
-            tell("local model")
-        local = parts.enter_context(_local_model(settings))
-
-        tell("log")
-        recorder = await parts.enter_async_context(_reading_and_writing(PostgresLog(database_url, batch_max=settings.log_batch_max)))
-        network = open_transport(trust_env=settings.upstream_trust_env, ca_file=settings.upstream_ca_file)
-        clock = SystemClock()
-        world = World(
-            log=recorder,
-            transport=await parts.enter_async_context(network),
-            providers=_providers(local),
-            secrets=Environment(_variables(settings)),
-            clock=clock,
-            process_id=ProcessId(str(clock.uuid7())),
-        )
-        await parts.enter_async_context(_alive(database_url, world, recorder))
-        await parts.enter_async_context(_recovering(database_url, world, settings.dead_after_s))
+        recorder, world = await parts.enter_async_context(_opened(settings, measures))
+        await parts.enter_async_context(_alive(_database_url(settings), world, recorder))
         await parts.enter_async_context(_reporting_refusals(world))
-        wanted = _wanted(settings, local_model=local is not None)
+        await parts.enter_async_context(_beside(sample(measures, recorder)))
+        wanted = _wanted(settings)
         admin_secret = await bootstrap(recorder, wanted, random=secrets.token_bytes, correlation_id=world.process_id)
-        point_out_changes(recorder, wanted)
+        if number == 1:
+            point_out_changes(recorder, wanted)
 
-        events = await parts.enter_async_context(_open(PostgresEvents(database_url)))
-        app = build_app(world, events=events, prices=GenaiPrices(), digest_key=_digest_key(settings.gateway_home), version=VERSION)
-        yield Gateway(
-            settings=settings,
-            world=world,
-            app=app,
-            database_url=database_url,
-            local_model=local is not None,
-            admin_secret=admin_secret,
+        events = await parts.enter_async_context(_open(PostgresEvents(_database_url(settings))))
+        await asyncio.to_thread(prepare_live, _database_url(settings), READ_MODELS)
+        read_models = await parts.enter_async_context(_open(ReadModels(_database_url(settings))))
+        conditions = Conditions()
+        await parts.enter_async_context(_beside(watch(conditions, str(settings.redis_url), events)))
+        app = build_app(
+            world,
+            events=events,
+            read_models=read_models,
+            prices=GenaiPrices(),
+            digest_key=_digest_key(settings.gateway_home),
+            version=VERSION,
+            process=f"worker-{number}",
+            measures=measures,
+            conditions=conditions,
+        )
+        yield Gateway(settings=settings, world=world, app=app, admin_secret=admin_secret)
+
+
+@asynccontextmanager
+async def reacting(settings: Settings, world: World) -> AsyncIterator[Projector]:
+    """What one process does for all: it feeds the read models, and recovers what others left open. More of these stand by."""
+    projector = Projector(_database_url(settings), READ_MODELS)
+    async with _recovering(_database_url(settings), world, settings.dead_after_s):
+        projector.start()
+        try:
+            yield projector
+        finally:
+            await asyncio.to_thread(projector.stop)
+
+
+@asynccontextmanager
+async def reactor(settings: Settings, measures: Measures) -> AsyncIterator[None]:
+    """A process that answers nobody."""
+    async with (
+        _opened(settings, measures) as (recorder, world),
+        reacting(settings, world) as projector,
+        _beside(sample(measures, recorder, projector)),
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, measures: Measures) -> AsyncIterator[tuple[PostgresLog, World]]:
+    clock = SystemClock()
+    recorder = PostgresLog(_database_url(settings), batch_max=settings.log_batch_max)
+    recorder.writer.measures = MeasuredWriter(measures)
+    network = open_transport(trust_env=settings.upstream_trust_env, ca_file=settings.upstream_ca_file)
+    async with _reading_and_writing(recorder), network as transport:
+        yield (
+            recorder,
+            World(
+                log=MeasuredLog(recorder, measures),
+                transport=transport,
+                providers=_providers(settings),
+                secrets=Environment(_variables(settings)),
+                clock=clock,
+                process_id=ProcessId(str(clock.uuid7())),
+            ),
         )
 
 
-@contextmanager
-def _local_model(settings: Settings) -> Iterator[RunningLocalModel | None]:
-    """None where it isn't wanted or isn't installed: the rest of the gateway needs no model of its own."""
-    model = _start_local_model(settings)
-    try:
-        yield model
-    finally:
-        if model is not None:
-            model.stop()
-
-
-def _start_local_model(settings: Settings) -> RunningLocalModel | None:
-    if not settings.local_model:
-        return None
-    try:
-        return start_local_model(settings.gateway_home)
-    except LocalModelUnavailable as problem:
-        log.warning("the gateway runs without its local model: %s", problem)
-        return None
+def _database_url(settings: Settings) -> str:
+    assert settings.database_url is not None
+    return settings.database_url
 
 
 @asynccontextmanager
@@ -203,21 +215,21 @@ async def _beside(task: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _open(events: PostgresEvents) -> AsyncIterator[PostgresEvents]:
-    await events.open()
+async def _open(reader: R) -> AsyncIterator[R]:
+    await reader.open()
     try:
-        yield events
+        yield reader
     finally:
-        await events.close()
+        await reader.close()
 
 
-def _providers(local: RunningLocalModel | None) -> Mapping[str, Provider]:
+def _providers(settings: Settings) -> Mapping[str, Provider]:
     """The local model's port changes with each start, so it stands in no event."""
-    endpoint = NOWHERE if local is None else local.base_url
+    endpoint = settings.local_model_url or NOWHERE
     return {**PROVIDERS, "local": OpenAI(cap_field="max_tokens", endpoint=endpoint)}
 
 
-def _wanted(settings: Settings, *, local_model: bool) -> Wanted:
+def _wanted(settings: Settings) -> Wanted:
     key = settings.admin_api_key
     return Wanted(
         admin_secret=None if key is None else TYPE_PREFIX + key.get_secret_value(),
@@ -226,7 +238,7 @@ def _wanted(settings: Settings, *, local_model: bool) -> Wanted:
             for provider in PROVIDERS_WITH_KEYS
             if getattr(settings, f"{provider}_api_key") is not None
         ],
-        local_model=local_model,
+        local_model=settings.local_model,
     )
 
 

@@ -46,7 +46,7 @@ class RunningLocalModel:
 
 
 def start_local_model(home: Path, *, port: int = 0, threads: int | None = None) -> RunningLocalModel:
-    """Serve the model and return once it answers, at `port` or (0) at a free one. Its log is a file in ``home``. Blocks for about a second."""
+    """Serve the model, at `port` or (0) at a free one, and return once it answers. Its log is a file in ``home``. Takes about a second."""
     weights = _weights()
     if util.find_spec("xllamacpp") is None:
         raise LocalModelUnavailable("The package xllamacpp, which runs the local model, is not installed; `make setup` installs it")

@@ -75,7 +75,7 @@ class Settings(BaseModel):
     drain_accept_s: Seconds = Field(2.0, description="Seconds after SIGTERM in which new requests are still taken, while /ready says 503")
     drain_s: Seconds = Field(30.0, description="Seconds after that in which running streams may finish")
 
-    dead_after_s: Annotated[float, Field(ge=2, le=3_600)] = Field(
+    dead_after_s: Annotated[float, Field(ge=3, le=3_600)] = Field(
         15.0, description="Seconds without a sign of life after which a process is taken for dead, and what it left open is settled"
     )
 
@@ -97,7 +97,7 @@ class Settings(BaseModel):
     openai_base_url: HttpUrl | None = Field(None, repr=False, description="Where OpenAI's API is; default: OpenAI's own")
     anthropic_api_key: SecretStr | None = Field(None, description="Key for the provider Anthropic")
     local_model: bool = Field(True, description="Offer the bundled local model")
-    local_model_url: HttpUrl | None = Field(None, repr=False, description="Where it is served, as OpenAI's API; default: by a process of ours")
+    local_model_url: HttpUrl | None = Field(None, repr=False, description="Where it is served; default: by a process of ours")
     upstream_ca_file: FilePath | None = Field(None, description="Certificates (PEM) to trust when calling providers, besides the usual")
     upstream_trust_env: bool = Field(False, description="Call providers through the proxies that HTTPS_PROXY and NO_PROXY name")
 

@@ -16,13 +16,13 @@ from domain.api_key.events import (
     ApiKeySuspended,
 )
 from domain.completion.events import CompletionAdmitted, CompletionReadmitted
-from domain.kernel import Recorded
+from domain.kernel import Event, Recorded
 from projections.entities import DELETED, KEY, LIFE, lifecycle, project_entities
 from projections.reading import Connection, fetched
-from projections.tables import Cursor, Key, Row, Table
+from projections.tables import Cursor, Key, Kinds, Row, Table
 
 NAME: Final = "api_keys"
-STATUSES: Final = {
+STATUSES: Final[dict[type[Event], str]] = {
     ApiKeyIssued: "active",
     ApiKeySuspended: "suspended",
     ApiKeyActivated: "active",
@@ -30,7 +30,7 @@ STATUSES: Final = {
     ApiKeyDeleted: DELETED,
 }
 USES: Final = (CompletionAdmitted, CompletionReadmitted)
-EVENTS: Final = (*STATUSES, ApiKeyPermissionsChanged, ApiKeyRateLimitsChanged, ApiKeyExpiryChanged, ApiKeyDescribed, *USES)
+EVENTS: Final[Kinds] = (*STATUSES, ApiKeyPermissionsChanged, ApiKeyRateLimitsChanged, ApiKeyExpiryChanged, ApiKeyDescribed, *USES)
 
 API_KEYS: Final = Table(
     "api_keys",

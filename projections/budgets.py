@@ -18,18 +18,23 @@ from domain.budget.events import (
     Scope,
 )
 from domain.completion.events import CompletionCorrected, CompletionSettled
-from domain.kernel import Recorded
+from domain.kernel import Event, Recorded
 from domain.time import Period, period_end, period_start
 from projections.entities import DELETED, KEY, LIFE, lifecycle, project_entities
 from projections.holds import HOLDS
 from projections.reading import Connection, rows_of
-from projections.tables import Cursor, Key, Row, Table
+from projections.tables import Cursor, Key, Kinds, Row, Table
 
 NAME: Final = "budgets"
-STATUSES: Final = {BudgetOpened: "enabled", BudgetEnabled: "enabled", BudgetDisabled: "disabled", BudgetClosed: DELETED}
+STATUSES: Final[dict[type[Event], str]] = {
+    BudgetOpened: "enabled",
+    BudgetEnabled: "enabled",
+    BudgetDisabled: "disabled",
+    BudgetClosed: DELETED,
+}
 FACTS: Final = (BudgetDescribed, BudgetLimitChanged, BudgetScopeChanged, BudgetAlertsChanged, BudgetAtLimitChanged)
 SPENDING: Final = (CompletionSettled, CompletionCorrected)
-EVENTS: Final = (*STATUSES, *FACTS, BudgetReset, *SPENDING)
+EVENTS: Final[Kinds] = (*STATUSES, *FACTS, BudgetReset, *SPENDING)
 
 BUDGETS: Final = Table(
     "budgets",
@@ -63,12 +68,12 @@ LIFECYCLE: Final = lifecycle(BudgetOpened, STATUSES)
 
 def project(batch: Sequence[Recorded[Any]], cursor: Cursor) -> None:
     project_entities(BUDGETS, fold, [recorded for recorded in batch if not isinstance(recorded.event, SPENDING)], cursor)
-    spent: dict[Key, Row] = {}
+    spent: dict[Key, int] = {}
     for recorded in batch:
         for budget_id, generation, began, nanos in moved(recorded):
-            account = spent.setdefault((recorded.org, budget_id, generation, began), {"settled_nanos": 0})
-            account["settled_nanos"] += nanos
-    SPENT.add(cursor, spent)
+            account = recorded.org, budget_id, generation, began
+            spent[account] = spent.get(account, 0) + nanos
+    SPENT.add(cursor, {account: (nanos,) for account, nanos in spent.items()})
 
 
 def fold(budget: Row | None, recorded: Recorded[Any]) -> Row | None:

@@ -12,20 +12,21 @@ from domain.credential.events import (
     CredentialEndpointChanged,
     CredentialRenamed,
     CredentialSecretChanged,
+    SecretSource,
 )
-from domain.kernel import Recorded
+from domain.kernel import Event, Recorded
 from projections.entities import DELETED, KEY, LIFE, lifecycle, project_entities
 from projections.reading import Connection, rows_of
-from projections.tables import Cursor, Table
+from projections.tables import Cursor, Kinds, Table
 
 NAME: Final = "credentials"
-STATUSES: Final = {
+STATUSES: Final[dict[type[Event], str]] = {
     CredentialAdded: "enabled",
     CredentialEnabled: "enabled",
     CredentialDisabled: "disabled",
     CredentialDeleted: DELETED,
 }
-EVENTS: Final = (*STATUSES, CredentialRenamed, CredentialSecretChanged, CredentialEndpointChanged)
+EVENTS: Final[Kinds] = (*STATUSES, CredentialRenamed, CredentialSecretChanged, CredentialEndpointChanged)
 
 CREDENTIALS: Final = Table(
     "credentials",
@@ -53,8 +54,7 @@ class Credential(NamedTuple):
     id: str
     name: str
     credential_type: str
-    secret: dict[str, str]
-    """Its source."""
+    secret: SecretSource
     endpoint: str | None
     deployment: str | None
     header_value: str | None
@@ -66,4 +66,5 @@ class Credential(NamedTuple):
 
 async def select(connection: Connection, org: str, credential_id: str | None = None) -> list[Credential]:
     """All, or one."""
-    return await rows_of(connection, CREDENTIALS, Credential, org, credential_id)
+    found = await rows_of(connection, CREDENTIALS, Credential, org, credential_id)
+    return [each._replace(secret=SecretSource.model_validate(each.secret)) for each in found]

@@ -10,12 +10,15 @@ FAILED: Final = frozenset({EndReason.PROVIDER_ERROR, EndReason.CUT, EndReason.TI
 """A client that went away has had its answer, as far as it wanted it."""
 
 
+Ended = CompletionSettled | CompletionCorrected
+
+
 class Tokens(NamedTuple):
     input: int
     output: int
 
 
-def status_of(ended: CompletionSettled | CompletionCorrected) -> str:
+def status_of(ended: Ended) -> str:
     if isinstance(ended, CompletionSettled) and ended.recovered:
         return "recovered"
     return "failed" if ended.end_reason in FAILED else "settled"

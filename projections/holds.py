@@ -1,17 +1,16 @@
 """Money that is held now: each open completion's holds, and who answers for it."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from domain.completion.events import CompletionAdmitted, CompletionHoldRaised, CompletionReadmitted, CompletionSettled, Hold
 from domain.kernel import Recorded
-from projections.reading import Connection, fetched
-from projections.tables import Cursor, Key, Row, Table
+from projections.reading import Connection, Page, fetched, page_of
+from projections.tables import Cursor, Key, Kinds, Row, Table
 
 NAME: Final = "holds"
-EVENTS: Final = (CompletionAdmitted, CompletionReadmitted, CompletionHoldRaised, CompletionSettled)
+EVENTS: Final[Kinds] = (CompletionAdmitted, CompletionReadmitted, CompletionHoldRaised, CompletionSettled)
 
 HOLDS: Final = Table(
     "holds",
@@ -22,52 +21,53 @@ HOLDS: Final = Table(
 TABLES: Final = (HOLDS,)
 
 
+Open = tuple[CompletionAdmitted, datetime, list[Hold]]
+"""Admitted in this batch: when, and with what added since."""
+
+
 def project(batch: Sequence[Recorded[Any]], cursor: Cursor) -> None:
     """Most completions that begin in a batch end in it, and leave no trace here."""
-    held: dict[Key, dict[Key, Row]] = defaultdict(dict)
+    begun: dict[Key, Open] = {}
+    raised: list[tuple[Key, Hold]] = []
     ended: set[Key] = set()
-    held.update(_raised_before(batch, cursor))
     for recorded in batch:
-        completion = recorded.org, recorded.id
+        key = recorded.org, recorded.id
         match recorded.event:
             case CompletionAdmitted() as admitted:
-                held[completion] = dict(_rows(completion, admitted, recorded.at))
+                begun[key] = admitted, recorded.at, []
             case CompletionReadmitted(admitted=admitted):
-                held[completion] = dict(_rows(completion, admitted, recorded.at))
+                begun[key] = admitted, recorded.at, []
+            case CompletionHoldRaised(holds=holds) if key in begun:
+                begun[key][2].extend(holds)
             case CompletionHoldRaised(holds=holds):
-                _raise(held[completion], completion, holds)
+                raised.extend((key, hold) for hold in holds)
             case CompletionSettled():
-                held.pop(completion, None)
-                ended.add(completion)
+                if begun.pop(key, None) is None:
+                    ended.add(key)
+    HOLDS.save(cursor, _raised_before(raised, cursor))
     HOLDS.remove(cursor, ended)
-    HOLDS.save(cursor, {key: row for rows in held.values() for key, row in rows.items()})
+    HOLDS.save(cursor, dict(row for key, opened in begun.items() for row in _rows(key, opened)))
 
 
-def _rows(completion: Key, admitted: CompletionAdmitted, at: datetime) -> Iterable[tuple[Key, Row]]:
-    for hold in admitted.holds:
-        facts = {"nanos": hold.nanos, "api_key_id": admitted.api_key_id, "owner": admitted.owner, "admitted_at": at}
-        yield (*completion, hold.budget_id, hold.generation, hold.period_start), facts
-
-
-def _raised_before(batch: Sequence[Recorded[Any]], cursor: Cursor) -> dict[Key, dict[Key, Row]]:
-    """Holds of earlier batches that this one raises."""
-    keys = [
-        (recorded.org, recorded.id, hold.budget_id, hold.generation, hold.period_start)
-        for recorded in batch
-        if isinstance(recorded.event, CompletionHoldRaised)
-        for hold in recorded.event.holds
-    ]
-    found: dict[Key, dict[Key, Row]] = defaultdict(dict)
-    for key, row in HOLDS.load(cursor, keys).items():
-        found[key[:2]][key] = row
-    return found
-
-
-def _raise(rows: dict[Key, Row], completion: Key, holds: Iterable[Hold]) -> None:
-    for hold in holds:
-        row = rows.get((*completion, hold.budget_id, hold.generation, hold.period_start))
-        if row is not None:
+def _raised_before(raised: Sequence[tuple[Key, Hold]], cursor: Cursor) -> dict[Key, Row]:
+    """What earlier batches have placed."""
+    rows = HOLDS.load(cursor, [_place(key, hold) for key, hold in raised])
+    for key, hold in raised:
+        if (row := rows.get(_place(key, hold))) is not None:
             row["nanos"] += hold.nanos
+    return rows
+
+
+def _rows(key: Key, opened: Open) -> Iterator[tuple[Key, Row]]:
+    admitted, at, added = opened
+    for hold in admitted.holds:
+        more = sum([each.nanos for each in added if _place(key, each) == _place(key, hold)])
+        facts = {"nanos": hold.nanos + more, "api_key_id": admitted.api_key_id, "owner": admitted.owner, "admitted_at": at}
+        yield _place(key, hold), facts
+
+
+def _place(key: Key, hold: Hold) -> Key:
+    return (*key, hold.budget_id, hold.generation, hold.period_start)
 
 
 class Held(NamedTuple):
@@ -86,7 +86,7 @@ ORDER BY completion_id LIMIT %(limit)s
 """  # noqa: S608
 
 
-async def on_budget(connection: Connection, org: str, budget_id: str, generation: int, *, after: str, limit: int) -> list[Held]:
+async def on_budget(connection: Connection, org: str, budget_id: str, generation: int, *, after: str, limit: int) -> Page[Held]:
     """In the order of admission, which is that of the ids."""
-    asked = {"org": org, "budget_id": budget_id, "generation": generation, "after": after, "limit": limit}
-    return await fetched(connection, Held, SELECT, asked)
+    asked = {"org": org, "budget_id": budget_id, "generation": generation, "after": after, "limit": limit + 1}
+    return page_of(await fetched(connection, Held, SELECT, asked), limit)

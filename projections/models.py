@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from domain.kernel import Recorded
 from domain.model.events import ModelContent, ModelPriced, ModelPublished, ModelRetired
 from domain.price import Price, in_force
 from projections.entities import DELETED, KEY, LIFE, project_entities
 from projections.reading import Connection, rows_of
-from projections.tables import Cursor, Row, Table
+from projections.tables import Cursor, Kinds, Row, Table, parsed
 
 NAME: Final = "models"
-EVENTS: Final = (ModelPublished, ModelPriced, ModelRetired)
+EVENTS: Final[Kinds] = (ModelPublished, ModelPriced, ModelRetired)
 
 MODELS: Final = Table("models", key=KEY, values={"content": "jsonb", "config_version": "bigint", "prices": "jsonb", **LIFE})
 TABLES: Final = (MODELS,)
@@ -43,11 +41,6 @@ def published(model: Row | None, content: ModelContent, at: datetime) -> Row:
     row: Row = {"status": "published", "created_at": at, "prices": []} if begins or model is None else model
     config_version = 0 if model is None else model["config_version"]
     return row | {"content": content.model_dump(mode="json"), "config_version": config_version + changed}
-
-
-def parsed(stored: Any) -> Any:
-    """Loaded from the table it is text, folded a moment ago it isn't."""
-    return orjson.loads(stored) if isinstance(stored, str) else stored
 
 
 class Model(NamedTuple):

@@ -1,6 +1,6 @@
 """A read model's table: how it is made, and how a batch reaches it: rows loaded, folded and saved whole, or amounts added up."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,9 +9,12 @@ import orjson
 import psycopg
 from pydantic import BaseModel
 
+from domain.kernel import Event
+
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 Key = tuple[Any, ...]
 Row = dict[str, Any]
+Kinds = tuple[type[Event], ...]
 
 
 @dataclass(frozen=True)
@@ -41,27 +44,26 @@ class Table:
 
     def save(self, cursor: Cursor, rows: Mapping[Key, Row]) -> None:
         """Each whole, over what was there. Columns that a row doesn't name are null."""
-        self._write(cursor, self._save, rows)
+        if rows:
+            keys = sorted(rows)
+            ordered = [rows[key] for key in keys]
+            values = [[_stored(row.get(name), kind) for row in ordered] for name, kind in self.values.items()]
+            cursor.execute(self._save.encode(), _transposed(keys) + values, prepare=True)
 
-    def add(self, cursor: Cursor, amounts: Mapping[Key, Row]) -> None:
-        """To what is there, or to nothing."""
-        self._write(cursor, self._add, amounts)
+    def add(self, cursor: Cursor, amounts: Mapping[Key, Sequence[int]]) -> None:
+        """To what is there, or to nothing. Amounts are in the order of `values`."""
+        if amounts:
+            keys = sorted(amounts)
+            cursor.execute(self._add.encode(), _transposed([(*key, *amounts[key]) for key in keys]), prepare=True)
 
     def remove(self, cursor: Cursor, keys: Iterable[Key]) -> None:
         """Keys may be the first columns of whole keys: all rows that begin so are removed."""
         distinct = sorted(set(keys))
         if distinct:
             columns = list(self.key.items())[: len(distinct[0])]
-            matched = f"({', '.join(name for name, _ in columns)}) IN (SELECT * FROM unnest({_parameters(dict(columns))}))"
-            cursor.execute(f"DELETE FROM {self.name} WHERE {matched}".encode(), _transposed(distinct))  # noqa: S608 (our own words)
-
-    def _write(self, cursor: Cursor, statement: str, rows: Mapping[Key, Row]) -> None:
-        ordered = [(*key, *(self._stored(name, rows[key].get(name)) for name in self.values)) for key in sorted(rows)]
-        if ordered:
-            cursor.execute(statement.encode(), _transposed(ordered))
-
-    def _stored(self, column: str, value: Any) -> Any:
-        return value if value is None or self.values[column] != "jsonb" or isinstance(value, str) else json_text(value)
+            names, arrays = ", ".join(name for name, _ in columns), _parameters(dict(columns))
+            statement = f"DELETE FROM {self.name} WHERE ({names}) IN (SELECT * FROM unnest({arrays}))"  # noqa: S608 (our own words)
+            cursor.execute(statement.encode(), _transposed(distinct))
 
     @cached_property
     def _columns(self) -> dict[str, str]:
@@ -89,9 +91,18 @@ class Table:
         return f"{self._insert} DO UPDATE SET {', '.join(f'{name} = present.{name} + excluded.{name}' for name in self.values)}"
 
 
+def _stored(value: Any, kind: str) -> Any:
+    return value if value is None or kind != "jsonb" or type(value) is str else json_text(value)
+
+
 def json_text(value: Any) -> str:
     """The same text for the same value in every process, so sets are sorted."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z).decode()
+
+
+def parsed(stored: Any) -> Any:
+    """A value of a JSON column: loaded from the table it is text, folded a moment ago it isn't."""
+    return orjson.loads(stored) if isinstance(stored, str) else stored
 
 
 def _plain(value: Any) -> Any:
@@ -107,5 +118,5 @@ def _parameters(columns: Mapping[str, str]) -> str:
     return ", ".join(f"%b::{'text' if kind == 'jsonb' else kind}[]" for kind in columns.values())
 
 
-def _transposed(rows: list[Any]) -> list[list[Any]]:
+def _transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from domain.kernel import Recorded
+from domain.kernel import Event, Recorded
 from domain.team.events import TeamActivated, TeamCreated, TeamDeleted, TeamDescribed, TeamRenamed, TeamSuspended
 from projections.entities import DELETED, KEY, LIFE, lifecycle, project_entities
 from projections.reading import Connection, rows_of
-from projections.tables import Cursor, Table
+from projections.tables import Cursor, Kinds, Table
 
 NAME: Final = "teams"
-STATUSES: Final = {TeamCreated: "active", TeamSuspended: "suspended", TeamActivated: "active", TeamDeleted: DELETED}
-EVENTS: Final = (*STATUSES, TeamRenamed, TeamDescribed)
+STATUSES: Final[dict[type[Event], str]] = {TeamCreated: "active", TeamSuspended: "suspended", TeamActivated: "active", TeamDeleted: DELETED}
+EVENTS: Final[Kinds] = (*STATUSES, TeamRenamed, TeamDescribed)
 
 TEAMS: Final = Table("teams", key=KEY, values={"name": "text", "description": "text", **LIFE})
 TABLES: Final = (TEAMS,)

@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import add, sub
 from typing import Any, Final
-
-import orjson
 
 from domain.completion.events import CompletionAdmitted, CompletionCorrected, CompletionReadmitted, CompletionSettled
 from domain.kernel import Recorded
 from domain.price import Category
 from domain.usage.events import UsageDeleted
-from projections.ended import status_of, usage_of
-from projections.tables import Cursor, Key, Row, Table
+from projections.ended import Ended, status_of, usage_of
+from projections.tables import Cursor, Key, Kinds, Row, Table, parsed
 
 NAME: Final = "usage"
-EVENTS: Final = (CompletionAdmitted, CompletionReadmitted, CompletionSettled, CompletionCorrected, UsageDeleted)
+EVENTS: Final[Kinds] = (CompletionAdmitted, CompletionReadmitted, CompletionSettled, CompletionCorrected, UsageDeleted)
 
 COUNTED: Final = (Category.INPUT, Category.CACHED_INPUT, Category.CACHE_WRITE, Category.INPUT_AUDIO, Category.OUTPUT, Category.OUTPUT_AUDIO)
 TOKENS: Final = {category.value: f"{category.value}_tokens" for category in COUNTED}
 AMOUNTS: Final = ("requests", "successes", "failures", "cost_nanos", "cost_unknown", "latency_ms", *TOKENS.values())
+Amounts = tuple[int, ...]
+"""In the order of AMOUNTS."""
+LATENCY: Final = AMOUNTS.index("latency_ms")
 
 HOURS: Final = Table(
     "usage_hours",
@@ -37,33 +39,33 @@ TABLES: Final = (HOURS, UNCOUNTED, DELETED)
 
 PRUNE: Final = f"DELETE FROM {HOURS.name} USING {DELETED.name} AS d WHERE {HOURS.name}.org = d.org AND hour + interval '1 hour' <= before"  # noqa: S608
 
-Ended = CompletionSettled | CompletionCorrected
+Begun = CompletionAdmitted | CompletionReadmitted
 
 
 def project(batch: Sequence[Recorded[Any]], cursor: Cursor) -> None:
     """Fold the batch in memory, then one statement per table. Most completions that begin in a batch end in it."""
-    begun = {(recorded.org, recorded.id) for recorded in batch if isinstance(recorded.event, CompletionAdmitted | CompletionReadmitted)}
-    ended = {(recorded.org, recorded.id) for recorded in batch if isinstance(recorded.event, Ended)}
-    whose = UNCOUNTED.load(cursor, ended - begun)
-    hours: dict[Key, Row] = {}
+    keyed = [((recorded.org, recorded.id), recorded) for recorded in batch]
+    begun = {key for key, recorded in keyed if isinstance(recorded.event, Begun)}
+    ended = {key for key, recorded in keyed if isinstance(recorded.event, Ended)} - begun
+    whose = UNCOUNTED.load(cursor, ended)
+    hours: dict[Key, Amounts] = {}
     deleted: dict[Key, Row] = {}
-    for recorded in batch:
-        completion = recorded.org, recorded.id
+    for key, recorded in keyed:
         match recorded.event:
             case CompletionAdmitted() as admitted:
-                whose[completion] = _whose(admitted)
+                whose[key] = _whose(admitted)
             case CompletionReadmitted(admitted=admitted):
-                whose[completion] = _whose(admitted)
-            case CompletionSettled() as settled if (row := whose.pop(completion, None)) is not None:
+                whose[key] = _whose(admitted)
+            case CompletionSettled() as settled if (row := whose.pop(key, None)) is not None:
                 hour, amounts = _hour(recorded.at), _amounts(settled)
                 _add(hours, recorded.org, hour, row, amounts)
                 if settled.recovered:
-                    whose[completion] = row | {"counted": {"hour": hour.isoformat(), **amounts}}
-            case CompletionCorrected() as corrected if (row := whose.pop(completion, None)) is not None and row.get("counted"):
+                    whose[key] = row | {"counted": [hour, *amounts]}
+            case CompletionCorrected() as corrected if (row := whose.pop(key, None)) is not None and row.get("counted"):
                 _correct(hours, recorded.org, row, corrected)
             case UsageDeleted(before=before):
                 deleted[(recorded.org,)] = {"before": before}
-    UNCOUNTED.remove(cursor, ended - begun - whose.keys())
+    UNCOUNTED.remove(cursor, ended - whose.keys())
     UNCOUNTED.save(cursor, whose)
     HOURS.add(cursor, hours)
     DELETED.save(cursor, deleted)
@@ -79,33 +81,23 @@ def _hour(at: datetime) -> datetime:
     return at.replace(minute=0, second=0, microsecond=0)
 
 
-def _amounts(ended: Ended) -> dict[str, int]:
-    status = status_of(ended)
-    usage = usage_of(ended.attempts)
-    return {
-        "requests": 1,
-        "successes": int(status == "settled"),
-        "failures": int(status != "settled"),
-        "cost_nanos": ended.cost_nanos or 0,
-        "cost_unknown": int(ended.cost_nanos is None),
-        "latency_ms": ended.latency_ms if isinstance(ended, CompletionSettled) else 0,
-        **{column: usage.get(category, 0) for category, column in TOKENS.items()},
-    }
+def _amounts(ended: Ended) -> Amounts:
+    succeeded = int(status_of(ended) == "settled")
+    cost, usage = ended.cost_nanos, usage_of(ended.attempts)
+    latency_ms = ended.latency_ms if isinstance(ended, CompletionSettled) else 0
+    return (1, succeeded, 1 - succeeded, cost or 0, int(cost is None), latency_ms, *[usage.get(category, 0) for category in TOKENS])
 
 
-def _add(hours: dict[Key, Row], org: str, hour: datetime, row: Row, amounts: dict[str, int], sign: int = 1) -> None:
+def _add(hours: dict[Key, Amounts], org: str, hour: datetime, row: Row, amounts: Amounts) -> None:
     key = org, hour, row["api_key_id"], row["team_id"], row["model_id"]
     total = hours.get(key)
-    if total is None:
-        hours[key] = {name: sign * amount for name, amount in amounts.items()}
-    else:
-        for name, amount in amounts.items():
-            total[name] += sign * amount
+    hours[key] = amounts if total is None else tuple(map(add, total, amounts))
 
 
-def _correct(hours: dict[Key, Row], org: str, row: Row, corrected: CompletionCorrected) -> None:
+def _correct(hours: dict[Key, Amounts], org: str, row: Row, corrected: CompletionCorrected) -> None:
     """Where it was counted first. How long it took nobody knows better now."""
-    counted = orjson.loads(row["counted"]) if isinstance(row["counted"], str) else dict(row["counted"])
-    hour = datetime.fromisoformat(counted.pop("hour"))
-    _add(hours, org, hour, row, counted, -1)
-    _add(hours, org, hour, row, _amounts(corrected) | {"latency_ms": counted["latency_ms"]})
+    hour, *counted = parsed(row["counted"])
+    became = list(_amounts(corrected))
+    became[LATENCY] = counted[LATENCY]
+    at = hour if isinstance(hour, datetime) else datetime.fromisoformat(hour)
+    _add(hours, org, at, row, tuple(map(sub, became, counted)))

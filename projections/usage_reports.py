@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from domain.price import ANSWER, PROMPT
 from projections.completions import COMPLETIONS
-from projections.reading import Connection, fetched
+from projections.reading import Connection, Page, fetched, page_of
 from projections.usage import DELETED, HOURS, TOKENS
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -78,7 +78,7 @@ After = tuple[datetime, int]
 """The last record of the page before: when it ended, and where in the log."""
 
 
-async def records(connection: Connection, wanted: Wanted, *, after: After | None, offset: int, limit: int) -> list[Record]:
+async def records(connection: Connection, wanted: Wanted, *, after: After | None, offset: int, limit: int) -> Page[Record]:
     """The youngest first."""
     wanted = await _kept(connection, wanted)
     statement = f"""
@@ -88,8 +88,8 @@ async def records(connection: Connection, wanted: Wanted, *, after: After | None
         ORDER BY settled_at DESC, settled_position DESC OFFSET %(offset)s LIMIT %(limit)s
     """  # noqa: S608
     at, position = after or (None, None)
-    asked = _values(wanted) | {"after_at": at, "after_position": position, "offset": offset, "limit": limit}
-    return await fetched(connection, Record, statement, asked)
+    asked = _values(wanted) | {"after_at": at, "after_position": position, "offset": offset, "limit": limit + 1}
+    return page_of(await fetched(connection, Record, statement, asked), limit)
 
 
 async def days(connection: Connection, wanted: Wanted) -> list[Day]:

@@ -24,9 +24,10 @@ SECRET = re.compile(r"^\s+(pk_test_\S+)$", re.MULTILINE)
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:
-    """Nothing of the tests' own settings, and no waiting at the end."""
+    """Nothing of the tests' own settings, one worker, and no waiting at the end."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return kept | {"GATEWAY_HOME": str(home), "GATEWAY_PORT": "0", "DRAIN_ACCEPT_S": "0", "COLUMNS": "200"} | settings
+    defaults = {"GATEWAY_HOME": str(home), "GATEWAY_PORT": "0", "GATEWAY_WORKERS": "1", "DRAIN_ACCEPT_S": "0", "COLUMNS": "200"}
+    return kept | defaults | settings
 
 
 def command(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +50,16 @@ class Serving:
     def get(self, path: str, secret: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {secret}"} if secret else {}
         return httpx.get(f"{self.url}{path}", headers=headers, trust_env=False)
+
+    def children(self) -> dict[str, int]:
+        """The pids of its processes, by name: worker-1, projector-1."""
+        pid = self.process.pid
+        found = {}
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            words = Path(f"/proc/{child}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+            if "entrypoints.worker" in words:
+                found[f"{words[words.index('entrypoints.worker') + 1]}-{words[-1]}"] = int(child)
+        return found
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code."""

@@ -30,6 +30,8 @@ class Script:
     """Byte positions of the body at which a new write begins."""
     pause_s: float = 0.0
     """Before each write but the first."""
+    until: asyncio.Event | None = None
+    """Each write but the first waits for it."""
     head_after_s: float = 0.0
     cut_after_bytes: int | None = None
     """Then the connection is cut."""
@@ -106,6 +108,8 @@ class ScriptedProvider:
         for number, piece in enumerate(pieces(content, script.split_at)):
             if number:
                 await asyncio.sleep(script.pause_s)
+                if script.until is not None:
+                    await script.until.wait()
             await response.write(piece)
             received.sent_bytes += len(piece)
         if script.endless:

@@ -138,9 +138,7 @@ def _record(work: Work, asked: Asked, batch: Batch, org: str) -> Committed:
     if work.idempotency is not None:
         first = Remembered(work.idempotency.digest, batch.position - len(recorded) + 1, len(recorded))
         batch.remembered[work.idempotency.key] = first
-    state = asked.own
-    for event in recorded:
-        state = work.decider.evolve(state, event)
+    state = state_of(work, batch.draft) if recorded else asked.own
     return Committed(events=recorded, state=state, position=batch.position, version=asked.version + len(recorded))
 
 
@@ -153,6 +151,12 @@ def own_state(work: Work, view: View) -> tuple[int, Any]:
     if state is None and not work.command.opens and not work.decider.resident:
         raise NotLoaded
     return view.get(VERSIONS, work.stream) or 0, state
+
+
+def state_of(work: Work, view: View) -> Any:
+    """The entity's state as it is in memory; None where it isn't there, as a run that has ended."""
+    loaded = view.get(LOADED, work.stream)
+    return view.get(work.decider.kind, work.decider.stream_id(work.command)) if loaded is None else loaded.state
 
 
 def _enter(events: Iterable[tuple[Event, bytes]], work: Work, version: int, batch: Batch, org: str) -> list[Recorded[Any]]:

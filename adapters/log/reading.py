@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from adapters.liveness import HELD_LOCKS
 from adapters.log.codec import whole
 from application.ports import EventFilter, StoredEvent
 from domain.errors import Unavailable
@@ -65,6 +66,14 @@ class PostgresEvents:
 
     async def close(self) -> None:
         await self._pool.close()
+
+    async def is_held(self, lock: int) -> bool:
+        """Whether any session holds this advisory lock. Raises Unavailable."""
+        try:
+            async with self._pool.connection() as connection:
+                return (lock,) in await (await connection.execute(HELD_LOCKS)).fetchall()
+        except (PoolTimeout, psycopg.OperationalError):
+            raise Unavailable("The database can't be asked now") from None
 
     async def page(self, wanted: EventFilter) -> Sequence[StoredEvent]:
         try:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
-from eventsourcing.persistence import NotSupportedError, Notification, StoredEvent
+import psycopg
+from eventsourcing.persistence import Notification, NotSupportedError, PersistenceError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import tuple_row
@@ -14,6 +15,8 @@ from adapters.log.connection import KEEPALIVES
 TABLE: Final = "stored_events"
 SESSION: Final = "-c default_transaction_read_only=on -c TimeZone=UTC"
 POSITION_MAX: Final = 2**63 - 1
+
+HEAD: Final = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 
 NOTIFICATIONS: Final = """
 SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events
@@ -47,10 +50,21 @@ class LogRecorder(PostgresApplicationRecorder):
 
     def page(self, position: int, limit: int) -> Page:
         """Rows with their envelopes, from a position on."""
-        return self._rows(statements.TAIL, (position, limit))
+        return self._asked(statements.TAIL, (position, limit))
+
+    def head(self) -> int:
+        """The last position; 0: nothing has happened yet."""
+        return int(self._asked(HEAD, ())[0][0])
 
     def close(self) -> None:
         self.datastore.close()
+
+    def _asked(self, statement: str, asked: tuple[Any, ...]) -> Page:
+        """Raises psycopg's errors, and not the library's: those who ask so know nothing of it."""
+        try:
+            return self._rows(statement, asked)
+        except PersistenceError as error:
+            raise (error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error) from None
 
     def _rows(self, statement: str, asked: tuple[Any, ...]) -> Page:
         with self.datastore.get_connection() as connection, connection.cursor(binary=True, row_factory=tuple_row) as cursor:

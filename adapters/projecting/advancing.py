@@ -1,6 +1,6 @@
 """One step: a page of the log into read models, in a transaction that holds their rows and how far they have come."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -8,6 +8,7 @@ import psycopg
 
 from adapters.log.chain import GENESIS
 from adapters.log.codec import recorded
+from adapters.log.connection import CONNECT_TIMEOUT_S
 from adapters.log.recorder import LogRecorder, Page
 from domain.kernel import Event, Recorded
 
@@ -25,6 +26,9 @@ class Table(Protocol):
     def name(self) -> str: ...
 
     @property
+    def key(self) -> Mapping[str, str]: ...
+
+    @property
     def create(self) -> str: ...
 
 
@@ -32,13 +36,13 @@ class ReadModel(Protocol):
     """A module of `projections`. Changed, it gets a new name, and is built beside the old one."""
 
     @property
-    def NAME(self) -> str: ...
+    def NAME(self) -> str: ...  # noqa: N802 (a module's constants)
 
     @property
-    def EVENTS(self) -> Sequence[type[Event]]: ...
+    def EVENTS(self) -> Sequence[type[Event]]: ...  # noqa: N802
 
     @property
-    def TABLES(self) -> Sequence[Table]: ...
+    def TABLES(self) -> Sequence[Table]: ...  # noqa: N802
 
     def project(self, batch: Sequence[Recorded[Any]], cursor: Cursor, /) -> None: ...
 
@@ -80,6 +84,12 @@ def prepare(connection: Connection, schema: str, models: Iterable[ReadModel]) ->
         for model in models:
             if model.NAME not in there:
                 make(connection, model)
+
+
+def prepare_live(url: str, models: Iterable[ReadModel]) -> None:
+    """So that they can be asked, whether or not a projector has ever run."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="gateway projector") as connection:
+        prepare(connection, LIVE, models)
 
 
 def make(connection: Connection, model: ReadModel) -> None:

@@ -39,6 +39,7 @@ PACE_S: Final = 0.02
 STAND_BY_S: Final = 0.5
 BACK_OFF_S_MIN: Final = 0.5
 BACK_OFF_S_MAX: Final = 30.0
+FAILURES_COUNTED_MAX: Final = 10
 LOCK_WAIT_S: Final = 5
 KEEPALIVE_SESSION: Final = "-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=3"
 """So that a stand-by takes over soon after the active one's machine is gone."""
@@ -48,10 +49,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Trouble:
-    """A read model that can't be advanced. The others go on; it is tried again, event by event, to say which one is to blame."""
+    """A read model that can't be advanced. The others go on; it is tried in ever smaller steps, which find the event to blame."""
 
-    reason: str
+    reason: str = ""
+    limit: int = LIVE_MAX
     failures: int = 0
+    """Of that event alone."""
     again_at: float = 0.0
 
 
@@ -130,14 +133,16 @@ class Projector:
             while not stop.is_set():
                 if self._turn(connection, recorder):
                     stop.wait(PACE_S if self.lag < LIVE_MAX else 0)
+                    _hear_news(connection, within_s=0)
                 else:
-                    _wait_for_news(connection)
+                    _hear_news(connection, within_s=POLL_S)
         finally:
             recorder.close()
 
     def _turn(self, connection: Connection, recorder: LogRecorder) -> bool:
         """Those that stand furthest first, then whoever is behind, up to there: once level they go on together."""
         moved = False
+        self.head = recorder.head()
         groups = self._groups()
         front = groups[-1][0].position if groups else 0
         for place, models in reversed(groups):
@@ -154,11 +159,10 @@ class Projector:
                 groups.setdefault((self._places[model.NAME], model.NAME if trouble else ""), []).append(model)
         return [(place, groups[place, name]) for place, name in sorted(groups)]
 
-    def _advance(
-        self, connection: Connection, recorder: LogRecorder, place: Tracked, models: list[ReadModel], until: int | None
-    ) -> bool:
+    def _advance(self, connection: Connection, recorder: LogRecorder, place: Tracked, models: list[ReadModel], until: int | None) -> bool:
         """Answers whether anything moved."""
-        limit = 1 if models[0].NAME in self._troubles else CATCH_UP_MAX if self.head - place.position > LIVE_MAX else LIVE_MAX
+        trouble = self._troubles.get(models[0].NAME)
+        limit = trouble.limit if trouble else CATCH_UP_MAX if self.head - place.position > LIVE_MAX else LIVE_MAX
         try:
             batch = read(recorder, place, limit, models, until=until)
             if batch is None:
@@ -173,9 +177,6 @@ class Projector:
         except Overtaken:
             self._places = self._mine(connection)
             return True
-        self.head = max(self.head if batch.rows == limit else 0, batch.end.position)
-        if batch.rows == limit:
-            self.head = max(self.head, recorder.max_notification_id() or 0)
         return True
 
     def _apply(self, connection: Connection, models: list[ReadModel], batch: Batch) -> None:
@@ -195,16 +196,24 @@ class Projector:
     def _moved(self, models: list[ReadModel], batch: Batch) -> None:
         for model in models:
             self._places[model.NAME] = batch.end
-            if self._troubles.pop(model.NAME, None):
+            trouble = self._troubles.get(model.NAME)
+            if trouble is None:
+                continue
+            trouble.limit, trouble.failures = 2 * trouble.limit, 0
+            if trouble.limit > LIVE_MAX:
+                del self._troubles[model.NAME]
                 log.info("the read model %s is advanced again", model.NAME)
 
     def _failed(self, model: ReadModel, batch: Batch, error: Exception) -> None:
         """The error's own text may quote an event, so it isn't told."""
-        trouble = self._troubles.setdefault(model.NAME, Trouble(""))
+        trouble = self._troubles.setdefault(model.NAME, Trouble())
         at = f"position {batch.end.position}" if batch.rows == 1 else f"positions {batch.start.position + 1} to {batch.end.position}"
         trouble.reason = f"{type(error).__name__} at {at}"
+        if batch.rows > 1:
+            trouble.limit = batch.rows // 2
+            return
         trouble.again_at = time.monotonic() + min(BACK_OFF_S_MIN * 2**trouble.failures, BACK_OFF_S_MAX)
-        trouble.failures = min(trouble.failures + 1, 10)
+        trouble.failures = min(trouble.failures + 1, FAILURES_COUNTED_MAX)
         log.error("the read model %s can't be advanced: %s", model.NAME, trouble.reason)
 
     def _mine(self, connection: Connection) -> dict[str, Tracked]:
@@ -219,6 +228,7 @@ def _connected(url: str) -> Connection:
     )
 
 
-def _wait_for_news(connection: Connection) -> None:
-    for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+def _hear_news(connection: Connection, *, within_s: float) -> None:
+    """Returns with the first. All that have come are taken, so that they don't pile up."""
+    for _ in connection.notifies(timeout=within_s, stop_after=1):
         pass

@@ -67,7 +67,12 @@ async def recover(world: World, watch: Watch, *, dead_after_s: float = DEAD_AFTE
 
 
 async def look(world: World, watch: Watch, silence: Silence) -> None:
+    """Whoever may not decide lets another look."""
     began_at = world.clock.monotonic()
+    if world.log.ready() is not None:
+        await watch.aclose()
+        silence.forget()
+        return
     held = await watch.held_locks()
     if held is None:
         silence.forget()

@@ -4,16 +4,18 @@ import logging
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
+from adapters.read_models import ReadModels
 from application.ports import EventReader, PriceBook
 from application.world import World
 from entrypoints.http import health, openai
-from entrypoints.http.admin import api_keys, budget_questions, budgets, credentials, events, models, teams
+from entrypoints.http.admin import api_keys, budget_questions, budgets, completions, credentials, events, models, teams, usage
 from entrypoints.http.errors import answer_errors
 from entrypoints.http.headers import add_headers
 from entrypoints.http.health import count_requests
-from entrypoints.http.keys import DIGEST_KEY, EVENTS, METRICS, PRICES, VERSION, WORLD
+from entrypoints.http.keys import CONDITIONS, DIGEST_KEY, EVENTS, MEASURES, PRICES, PROCESS, READ_MODELS, VERSION, WORLD
+from entrypoints.measuring import Measures
+from entrypoints.watching import Conditions
 
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 HEADER_BYTES_MAX: Final = 32 * 1024
@@ -34,6 +36,8 @@ ROUTES: Final = (
     *models.ROUTES,
     *budget_questions.ROUTES,
     *budgets.ROUTES,
+    *usage.ROUTES,
+    *completions.ROUTES,
     *events.ROUTES,
 )
 
@@ -42,16 +46,21 @@ def build_app(
     world: World,
     *,
     events: EventReader,
+    read_models: ReadModels,
     prices: PriceBook,
     digest_key: bytes,
     version: str,
-    registry: CollectorRegistry | None = None,
+    process: str = "gateway",
+    measures: Measures | None = None,
+    conditions: Conditions | None = None,
 ) -> web.Application:
     """`digest_key` is the installation's own: whoever repeats a request must meet the same one after a restart."""
-    registry = registry or CollectorRegistry()
-    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[count_requests(registry, world.log), answer_errors])
-    app[WORLD], app[EVENTS], app[PRICES] = world, events, prices
-    app[DIGEST_KEY], app[VERSION], app[METRICS] = digest_key, version, registry
+    measures = measures or Measures()
+    conditions = Conditions() if conditions is None else conditions
+    app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[count_requests(measures), answer_errors])
+    app[WORLD], app[EVENTS], app[READ_MODELS], app[PRICES] = world, events, read_models, prices
+    app[DIGEST_KEY], app[VERSION], app[PROCESS] = digest_key, version, process
+    app[MEASURES], app[CONDITIONS] = measures, conditions
     app.on_response_prepare.append(add_headers)
     app.add_routes(ROUTES)
     return app

@@ -1,21 +1,20 @@
-"""Is it well? /live: the loop turns. /ready: it may decide. /metrics: what it has done, by method, route and status alone."""
+"""Is it well? /live: the loop turns. /ready: it may decide. /metrics: what all processes of this machine have done."""
 
+import asyncio
 import time
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from application.ports import Log
-from entrypoints.http.keys import METRICS, VERSION, WORLD
+from entrypoints.http.keys import CONDITIONS, MEASURES, PROCESS, VERSION, WORLD
 from entrypoints.http.wire import Row, answer
+from entrypoints.measuring import Measures
 
 CHECKS: Final = ("log", "api_key_service", "model_service")
 """Keys and models are folded from the log: they are as well as it is."""
-
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-SECONDS_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 async def health(request: web.Request) -> web.Response:
@@ -27,25 +26,33 @@ async def live(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
+    """What the gateway can do without for a while makes it degraded, and no less ready."""
     began = time.monotonic()
     world = request.app[WORLD]
     trouble = "this process is stopping" if world.runs.draining else world.log.ready()
-    state: Row = {"status": "healthy"} if trouble is None else {"status": "unhealthy", "message": trouble}
     latency_ms = round((time.monotonic() - began) * 1_000, 3)
-    checks = [{"name": name, "latency_ms": latency_ms} | state for name in CHECKS]
-    row = {"status": state["status"], "version": request.app[VERSION], "checks": checks, "latency_ms": latency_ms}
+    checks = [_check(name, trouble, "unhealthy") | {"latency_ms": latency_ms} for name in CHECKS]
+    checks += [_check(name, lacking, "degraded") for name, lacking in request.app[CONDITIONS].items()]
+    states = {check["status"] for check in checks}
+    status = next((state for state in ("unhealthy", "degraded") if state in states), "healthy")
+    row = {"status": status, "version": request.app[VERSION], "process": request.app[PROCESS], "checks": checks, "latency_ms": latency_ms}
     return answer(row, status=200 if trouble is None else 503)
 
 
+def _check(name: str, trouble: str | None, state: str) -> Row:
+    return {"name": name, "status": "healthy"} if trouble is None else {"name": name, "status": state, "message": trouble}
+
+
 async def metrics(request: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(request.app[METRICS]), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    world, measures = request.app[WORLD], request.app[MEASURES]
+    measures.ready.set(world.log.ready() is None)
+    # In a thread: the files of many processes take a while to read.
+    text = await asyncio.to_thread(measures.text, world.log.view, world.clock.now())
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def count_requests(registry: CollectorRegistry, log: Log) -> Middleware:
+def count_requests(measures: Measures) -> Middleware:
     """A middleware that measures. A label never holds what a client wrote: routes by their pattern, methods from a list."""
-    requests = Counter("gateway_http_requests", "HTTP requests answered", ["method", "route", "status"], registry=registry)
-    seconds = Histogram("gateway_http_request_seconds", "Until an answer's end", ["route"], registry=registry, buckets=SECONDS_BUCKETS)
-    Gauge("gateway_ready", "1 while this process may decide", registry=registry).set_function(lambda: float(log.ready() is None))
 
     @web.middleware
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -57,8 +64,8 @@ def count_requests(registry: CollectorRegistry, log: Log) -> Middleware:
         finally:
             resource = request.match_info.route.resource
             route = resource.canonical if resource is not None else "none"
-            requests.labels(request.method if request.method in METHODS else "other", route, status).inc()
-            seconds.labels(route).observe(time.monotonic() - began)
+            measures.http_requests.labels(request.method if request.method in METHODS else "other", route, status).inc()
+            measures.http_seconds.labels(route).observe(time.monotonic() - began)
 
     return measure
 

@@ -1,26 +1,40 @@
-"""Routes as tables: `command` asks for a change, `query` shows. Whatever is odd is an ordinary function beside them."""
+"""Routes as tables: `command` asks for a change, `query` asks the read models. Whatever is odd is an ordinary function beside them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from aiohttp import hdrs, web
 
-from application.freshness import caught_up
+from adapters.projecting.advancing import ReadModel
+from adapters.read_models import Connection
 from application.ports import Committed
 from application.world import World
-from domain.errors import Invalid, NotFound, Unavailable
-from domain.fold import VERSIONS
-from domain.ids import ORG_DEFAULT, Slug
-from domain.kernel import Command, Decider, stream_name
+from domain.errors import Invalid, NotFound
+from domain.ids import Slug
+from domain.kernel import Command, Decider
 from entrypoints.http.authentication import Asker, asker
 from entrypoints.http.conditions import entity_tag, expected_version, idempotency
 from entrypoints.http.headers import request_id
-from entrypoints.http.keys import WORLD
+from entrypoints.http.keys import READ_MODELS, WORLD
 from entrypoints.http.wire import Body, Row, answer, checked, read_object
 
 S = TypeVar("S")
+
+
+class Entity(Protocol):
+    """A row of a read model."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+
+Select = Callable[[World, Connection, str | None], Awaitable[Sequence[Entity]]]
+"""All of a kind, or the one with this id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +45,25 @@ class Resource(Generic[S]):
     """The key of its list."""
     noun: str
     decider: Decider[S]
-    row: Callable[[World, str, S], Row]
+    row: Callable[[World, str, Any], Row]
+    """Of what a decider made of it, or of a row of its read model: they have the same fields."""
     exists: Callable[[S], bool]
+    select: Select
     clearable: frozenset[str] = frozenset()
     """Fields that a PUT clears by null; in all others null means: as it is."""
     wire_names: Mapping[str, str] = field(default_factory=dict)
     """From fields of commands to those on the wire, where these differ."""
+
+
+class Question(NamedTuple):
+    """What is asked of read models, and by what."""
+
+    world: World
+    connection: Connection
+    names: Mapping[str, str]
+    """Those in the path."""
+    said: Mapping[str, str]
+    """The query string."""
 
 
 class Shown(NamedTuple):
@@ -45,21 +72,32 @@ class Shown(NamedTuple):
     """Of the thing, where one thing is shown."""
 
 
+Ask = Callable[[Question], Awaitable[Shown]]
+
+
 Show = Callable[[World, str, Any], Row]
 Translate = Callable[[Body], Body]
 """From the fields of a body to those of the command, where the contract's shape differs."""
 
 
-def query(path: str, ask: Callable[..., Shown]) -> web.RouteDef:
-    """`ask(world, **names in the path)`, when this process has folded the log to its end."""
+def query(path: str, ask: Ask, *reads: ReadModel) -> web.RouteDef:
+    """Of the read models that it reads, when they have come to the log's end."""
 
     async def handle(request: web.Request) -> web.Response:
         await asker(request)
-        stale = await _staleness(request.app[WORLD])
-        shown = ask(request.app[WORLD], **request.match_info)
-        return answer(shown.row, headers=stale | _tag(shown.version))
+        async with asking(request, *reads) as (question, headers):
+            shown = await ask(question)
+        return answer(shown.row, headers=headers | _tag(shown.version))
 
     return web.get(path, handle)
+
+
+@asynccontextmanager
+async def asking(request: web.Request, *reads: ReadModel) -> AsyncIterator[tuple[Question, dict[str, str]]]:
+    """A question, and the headers of its answer: one that is behind the log says by how many events."""
+    async with request.app[READ_MODELS].reading(*reads) as (connection, stale):
+        question = Question(request.app[WORLD], connection, request.match_info, request.query)
+        yield question, {"x-gateway-stale": str(stale)} if stale else {}
 
 
 def command(
@@ -81,27 +119,30 @@ def command(
     return web.route(method, path, handle)
 
 
-def all_of(resource: Resource[S]) -> Callable[[World], Shown]:
-    def ask(world: World) -> Shown:
-        rows = [resource.row(world, identity, state) for identity, state in present(world, resource)]
+def all_of(resource: Resource[S]) -> Ask:
+    async def ask(question: Question) -> Shown:
+        found = await resource.select(question.world, question.connection, None)
+        rows = [resource.row(question.world, each.id, each) for each in found]
         return Shown({resource.plural: rows, "total": len(rows)})
 
     return ask
 
 
-def one_of(resource: Resource[S]) -> Callable[..., Shown]:
-    def ask(world: World, **names: str) -> Shown:
-        identity = well_formed(resource, names[resource.decider.identity])
-        state = found(world, resource, identity)
-        version = world.log.view.get(VERSIONS, stream_name(ORG_DEFAULT, resource.decider.category, identity))
-        return Shown(resource.row(world, identity, state), version)
+def one_of(resource: Resource[S]) -> Ask:
+    async def ask(question: Question) -> Shown:
+        entity = await one(resource, question)
+        return Shown(resource.row(question.world, entity.id, entity), entity.version)
 
     return ask
 
 
-def present(world: World, resource: Resource[S]) -> list[tuple[str, S]]:
-    entries = world.log.view.items(resource.decider.kind)
-    return sorted(((identity, state) for identity, state in entries if resource.exists(state)), key=itemgetter(0))
+async def one(resource: Resource[Any], question: Question) -> Any:
+    """The one that the path names. Raises Invalid and NotFound."""
+    identity = well_formed(resource, question.names[resource.decider.identity])
+    entities = await resource.select(question.world, question.connection, identity)
+    if not entities:
+        raise NotFound(f"There is no {resource.noun} {identity}")
+    return entities[0]
 
 
 def well_formed(resource: Resource[Any], identity: str) -> str:
@@ -166,12 +207,3 @@ def wire_names(of: Resource[Any]) -> Mapping[str, str]:
 
 def _tag(version: int | None) -> dict[str, str]:
     return {} if version is None else {hdrs.ETAG: entity_tag(version)}
-
-
-async def _staleness(world: World) -> dict[str, str]:
-    """An answer that may be behind says so, rather than none."""
-    try:
-        await caught_up(world.log)
-    except Unavailable:
-        return {"x-gateway-stale": "unknown"}
-    return {}

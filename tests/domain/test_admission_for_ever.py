@@ -269,7 +269,7 @@ class Life(RuleBasedStateMachine):
         free = [budget.hard_limit_nanos - before.taken(current(name, budget, self.gateway.at)) for name, budget in clamping.items()]
         share = min(free) // 8 if free else None
         assert min(most, 256) <= cap <= most
-        assert share is None or cap == min(most, 256) or self.needed(command, cap) <= share
+        assert share is None or self.needed(command, cap) <= max(share, self.needed(command, min(most, 256)))
         assert cap == most or (share is not None and self.needed(command, cap + 1) > share)
 
     def check_refusal(self, command: Command, refusal: Refusal) -> None:

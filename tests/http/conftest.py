@@ -1,5 +1,6 @@
 """The real application on the real log, served on loopback as in production, with an admin key."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,10 @@ from adapters.clock import SystemClock
 from adapters.log.postgres_log import PostgresLog
 from adapters.log.reading import PostgresEvents
 from adapters.price_book import GenaiPrices
+from adapters.projecting.advancing import prepare_live
+from adapters.projecting.projector import Projector
 from adapters.providers import PROVIDERS
+from adapters.read_models import ReadModels
 from adapters.secrets.environment import Environment
 from adapters.transport import open_transport
 from application.world import World
@@ -27,6 +31,7 @@ from domain.team.commands import CreateTeam
 from entrypoints.http.app import build_app, runner_of
 from infra.embedded import RunningPostgres
 from infra.postgres import migrate
+from projections import READ_MODELS
 from tests.conftest import database_at
 
 ADMIN_SECRET = "pk_test_admin-key-of-the-http-tests"
@@ -108,7 +113,13 @@ async def world(http_database_url: str) -> AsyncIterator[World]:
 async def gateway(world: World, http_database_url: str) -> AsyncIterator[Gateway]:
     events = PostgresEvents(http_database_url)
     await events.open()
-    runner = runner_of(build_app(world, events=events, prices=GenaiPrices(), digest_key=b"http tests", version="0.0.0-test"))
+    await asyncio.to_thread(prepare_live, http_database_url, READ_MODELS)
+    read_models = ReadModels(http_database_url)
+    await read_models.open()
+    projector = Projector(http_database_url, READ_MODELS)
+    projector.start()
+    app = build_app(world, events=events, read_models=read_models, prices=GenaiPrices(), digest_key=b"http tests", version="0.0.0-test")
+    runner = runner_of(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -117,7 +128,9 @@ async def gateway(world: World, http_database_url: str) -> AsyncIterator[Gateway
         assert isinstance(world.log, PostgresLog)
         yield Gateway(URL(f"http://127.0.0.1:{runner.addresses[0][1]}"), session, world.log)
     await runner.cleanup()
+    await read_models.close()
     await events.close()
+    projector.stop()
 
 
 async def _issue_keys(world: World) -> None:

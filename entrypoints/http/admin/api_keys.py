@@ -11,6 +11,7 @@ from domain.api_key.api_key import ApiKey, Status, decider
 from domain.api_key.commands import ActivateApiKey, ChangeApiKey, DeleteApiKey, IssueApiKey, RevokeApiKey, SuspendApiKey
 from domain.api_key.secret import SECRET_BYTES, digest_of, prefix_of, secret_of
 from domain.errors import Invalid, NotFound
+from domain.ids import ORG_DEFAULT
 from domain.team.team import ADMINISTRATORS
 from entrypoints.http.admin.teams import TEAM
 from entrypoints.http.authentication import asker
@@ -29,10 +30,11 @@ from entrypoints.http.routing import (
     wire_names,
 )
 from entrypoints.http.wire import Row, checked
+from projections import api_keys
 
 
-def row(world: World, api_key_id: str, key: ApiKey) -> Row:
-    expired = key.status is Status.ACTIVE and key.expired(world.clock.now())
+def row(world: World, api_key_id: str, key: ApiKey | api_keys.ApiKey) -> Row:
+    expired = key.status == Status.ACTIVE and key.expires_at is not None and key.expires_at <= world.clock.now()
     return {
         "id": api_key_id,
         "name": key.name,
@@ -43,7 +45,7 @@ def row(world: World, api_key_id: str, key: ApiKey) -> Row:
         "permissions": key.permissions,
         "rate_limits": key.rate_limits,
         "tags": key.tags,
-        "last_used_at": None,
+        "last_used_at": key.last_used_at if isinstance(key, api_keys.ApiKey) else None,
         "expires_at": key.expires_at,
         "created_at": key.created_at,
         "updated_at": key.updated_at,
@@ -56,6 +58,7 @@ API_KEY: Final = Resource[ApiKey](
     decider=decider,
     row=row,
     exists=lambda key: key.status is not Status.DELETED,
+    select=lambda _world, connection, api_key_id: api_keys.select(connection, ORG_DEFAULT, api_key_id),
     clearable=frozenset({"expires_at"}),
 )
 
@@ -94,8 +97,8 @@ async def check_team(team_id: str, world: World) -> None:
 
 
 ROUTES: Final = (
-    query("/admin/api-keys", all_of(API_KEY)),
-    query("/admin/api-keys/{api_key_id}", one_of(API_KEY)),
+    query("/admin/api-keys", all_of(API_KEY), api_keys),
+    query("/admin/api-keys/{api_key_id}", one_of(API_KEY), api_keys),
     web.post("/admin/api-keys", issue),
     web.put("/admin/api-keys/{api_key_id}", change),
     command("DELETE", "/admin/api-keys/{api_key_id}", DeleteApiKey, API_KEY, show=deleted),

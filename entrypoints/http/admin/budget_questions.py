@@ -1,7 +1,7 @@
 """What is asked of budgets: which bind a team, what would fit, and what is held."""
 
 from collections.abc import Iterator
-from operator import itemgetter
+from datetime import datetime
 from typing import Final
 
 from aiohttp import web
@@ -12,27 +12,26 @@ from domain.admission.directory import budgets_of
 from domain.admission.ledger import balance
 from domain.api_key.api_key import API_KEYS
 from domain.budget.budget import BUDGETS, Budget
-from domain.completion.completion import OPEN_COMPLETIONS
 from domain.errors import Invalid
+from domain.ids import ORG_DEFAULT
 from domain.time import unix_seconds
 from entrypoints.http.admin.budgets import BUDGET, row, scope_word
 from entrypoints.http.authentication import asker
 from entrypoints.http.keys import WORLD
 from entrypoints.http.query_string import text, whole_number
-from entrypoints.http.routing import Shown, found, present, query, well_formed
+from entrypoints.http.routing import Question, Shown, one, query
 from entrypoints.http.wire import Body, Row, answer, nanos_field, read_object, usd
+from projections import budgets, holds
 
 HOLDS_LIMIT: Final = 1_000
 GENERATION_MAX: Final = 2**31
 
 
-def of_team(world: World, team_id: str) -> Shown:
-    bound = [
-        row(world, budget_id, budget)
-        for budget_id, budget in present(world, BUDGET)
-        if scope_word(budget.scope) == "all_api_keys" or team_id in budget.scope.team_ids
-    ]
-    return Shown({"budgets": bound})
+async def of_team(question: Question) -> Shown:
+    standings = await budgets.select(question.connection, ORG_DEFAULT, now=question.world.clock.now())
+    team_id = question.names["team_id"]
+    bound = [each for each in standings if scope_word(each.budget.scope) == "all_api_keys" or team_id in each.budget.scope.team_ids]
+    return Shown({"budgets": [row(question.world, each.id, each) for each in bound]})
 
 
 async def check(request: web.Request) -> web.Response:
@@ -74,32 +73,34 @@ def applying(world: World, api_key_id: str, team_id: str, model_id: str | None) 
             yield budget_id, budget
 
 
-async def holds(request: web.Request) -> web.Response:
-    await asker(request)
-    world, budget_id = request.app[WORLD], well_formed(BUDGET, request.match_info["budget_id"])
-    await caught_up(world.log)
-    budget = found(world, BUDGET, budget_id)
-    generation = whole_number(request.query, "generation", at_most=GENERATION_MAX)
-    after = text(request.query, "after") or ""
-    rows = sorted(held(world, budget_id, budget.generation if generation is None else generation), key=itemgetter("completion_id"))
-    page = [each for each in rows if each["completion_id"] > after][: HOLDS_LIMIT + 1]
-    following = {"next": page[HOLDS_LIMIT - 1]["completion_id"]} if len(page) > HOLDS_LIMIT else {}
-    return answer({"holds": page[:HOLDS_LIMIT]} | following)
+async def held(question: Question) -> Shown:
+    """Of the generation in force, unless another is asked for."""
+    standing = await one(BUDGET, question)
+    generation = whole_number(question.said, "generation", at_most=GENERATION_MAX)
+    page = await holds.on_budget(
+        question.connection,
+        ORG_DEFAULT,
+        standing.id,
+        standing.budget.generation if generation is None else generation,
+        after=text(question.said, "after") or "",
+        limit=whole_number(question.said, "limit", at_least=1, at_most=HOLDS_LIMIT) or HOLDS_LIMIT,
+    )
+    now = question.world.clock.now()
+    following = {"next": page.rows[-1].completion_id} if page.more else {}
+    return Shown({"holds": [hold_row(hold, now) for hold in page.rows]} | following)
 
 
-def held(world: World, budget_id: str, generation: int) -> Iterator[Row]:
-    for completion_id, completion in world.log.view.items(OPEN_COMPLETIONS):
-        for hold in completion.holds:
-            if hold.budget_id == budget_id and hold.generation == generation:
-                yield {
-                    "completion_id": completion_id,
-                    "api_key_id": completion.admitted.api_key_id,
-                    "period_start": unix_seconds(hold.period_start),
-                    "amount_nanos": hold.nanos,
-                    "amount_usd": usd(hold.nanos),
-                    "admitted_at": completion.admitted_at,
-                    "owner": completion.admitted.owner,
-                }
+def hold_row(hold: holds.Held, now: datetime) -> Row:
+    return {
+        "completion_id": hold.completion_id,
+        "api_key_id": hold.api_key_id,
+        "period_start": unix_seconds(hold.period_start),
+        "amount_nanos": hold.nanos,
+        "amount_usd": usd(hold.nanos),
+        "admitted_at": hold.admitted_at,
+        "age_s": max(0.0, (now - hold.admitted_at).total_seconds()),
+        "owner": hold.owner,
+    }
 
 
 def text_field(body: Body, name: str) -> str | None:
@@ -110,7 +111,7 @@ def text_field(body: Body, name: str) -> str | None:
 
 
 ROUTES: Final = (
-    query("/admin/budgets/by-team/{team_id}", of_team),
+    query("/admin/budgets/by-team/{team_id}", of_team, budgets, holds),
     web.post("/admin/budgets/check", check),
-    web.get("/admin/budgets/{budget_id}/holds", holds),
+    query("/admin/budgets/{budget_id}/holds", held, budgets, holds),
 )

@@ -7,9 +7,11 @@ from domain.admission.ledger import Balance, balance
 from domain.budget.budget import Budget, decider
 from domain.budget.commands import ChangeBudget, CloseBudget, OpenBudget, ResetBudget
 from domain.budget.events import Scope
+from domain.ids import ORG_DEFAULT
 from domain.time import unix_seconds
 from entrypoints.http.routing import Resource, all_of, command, deleted, one_of, query
 from entrypoints.http.wire import Body, Row, nanos_field, usd
+from projections import budgets, holds
 
 WIRE_NAMES: Final = {
     "hard_limit_nanos": "hard_limit_usd",
@@ -18,8 +20,15 @@ WIRE_NAMES: Final = {
 }
 
 
-def row(world: World, budget_id: str, budget: Budget) -> Row:
-    stands = balance(world.log.view, budget_id, world.clock.now())
+def row(world: World, budget_id: str, budget: Budget | budgets.Standing) -> Row:
+    match budget:
+        case budgets.Standing(rules, stands):
+            return described(budget_id, rules, stands)
+        case Budget():
+            return described(budget_id, budget, balance(world.log.view, budget_id, world.clock.now()))
+
+
+def described(budget_id: str, budget: Budget | budgets.Budget, stands: Balance | budgets.Balance) -> Row:
     return {
         "id": budget_id,
         "name": budget.name,
@@ -45,7 +54,7 @@ def row(world: World, budget_id: str, budget: Budget) -> Row:
     }
 
 
-def amounts(budget: Budget, stands: Balance) -> Row:
+def amounts(budget: Budget | budgets.Budget, stands: Balance | budgets.Balance) -> Row:
     nanos = {
         "hard_limit": budget.hard_limit_nanos,
         "soft_limit": budget.soft_limit_nanos,
@@ -54,7 +63,7 @@ def amounts(budget: Budget, stands: Balance) -> Row:
         "remaining": budget.hard_limit_nanos - stands.settled_nanos,
         "settled": stands.settled_nanos,
         "held": stands.held_nanos,
-        "free": stands.free_nanos,
+        "free": max(0, budget.hard_limit_nanos - stands.settled_nanos - stands.held_nanos),
     }
     dollars = {f"{name}_usd": None if amount is None else usd(amount) for name, amount in nanos.items()}
     return dollars | {f"{name}_nanos": amount for name, amount in nanos.items()}
@@ -65,7 +74,7 @@ def percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 6) if whole else 100.0
 
 
-def status(budget: Budget, settled_nanos: int) -> str:
+def status(budget: Budget | budgets.Budget, settled_nanos: int) -> str:
     if not budget.enabled:
         return "paused"
     if settled_nanos >= budget.hard_limit_nanos:
@@ -84,7 +93,7 @@ def scope_word(scope: Scope) -> str:
     return "mixed"
 
 
-def alert(budget: Budget, threshold_percent: int, settled_nanos: int) -> Row:
+def alert(budget: Budget | budgets.Budget, threshold_percent: int, settled_nanos: int) -> Row:
     triggered = 100 * settled_nanos >= threshold_percent * budget.hard_limit_nanos
     return {"threshold_percent": threshold_percent, "triggered": triggered, "triggered_at": None}
 
@@ -95,6 +104,7 @@ BUDGET: Final = Resource[Budget](
     decider=decider,
     row=row,
     exists=lambda budget: not budget.closed,
+    select=lambda world, connection, budget_id: budgets.select(connection, ORG_DEFAULT, budget_id, now=world.clock.now()),
     clearable=frozenset({"soft_limit_usd"}),
     wire_names=WIRE_NAMES,
 )
@@ -107,8 +117,8 @@ def in_nanos(body: Body) -> Body:
 
 
 ROUTES: Final = (
-    query("/admin/budgets", all_of(BUDGET)),
-    query("/admin/budgets/{budget_id}", one_of(BUDGET)),
+    query("/admin/budgets", all_of(BUDGET), budgets, holds),
+    query("/admin/budgets/{budget_id}", one_of(BUDGET), budgets, holds),
     command("POST", "/admin/budgets", OpenBudget, BUDGET, translate=in_nanos),
     command("PUT", "/admin/budgets/{budget_id}", ChangeBudget, BUDGET, translate=in_nanos),
     command("DELETE", "/admin/budgets/{budget_id}", CloseBudget, BUDGET, show=deleted),

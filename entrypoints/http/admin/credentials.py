@@ -10,12 +10,14 @@ from application.world import World
 from domain.credential.commands import AddCredential, ChangeCredential, DeleteCredential
 from domain.credential.credential import Credential, Status, decider
 from domain.errors import Conflict, Invalid
+from domain.ids import ORG_DEFAULT
 from domain.model.model import MODELS, Model
 from domain.provider import canonical
 from entrypoints.http.authentication import asker
 from entrypoints.http.keys import WORLD
-from entrypoints.http.routing import Resource, Shown, all_of, command, deleted, one_of, query, shown_after, submit, wire_names
-from entrypoints.http.wire import Body, Row, checked
+from entrypoints.http.routing import Resource, all_of, command, deleted, one_of, query, shown_after, submit, wire_names
+from entrypoints.http.wire import Body, Row, answer, checked
+from projections import credentials
 
 VARIABLE: Final = re.compile(r"(?!ADMIN_API_KEY)[A-Z][A-Z0-9_]{0,90}_API_KEY", re.ASCII)
 """Only variables that hold a provider's key by their name: whoever adds a credential sends its secret wherever they like."""
@@ -34,7 +36,7 @@ PROVIDERS: Final = {
 }
 
 
-def row(_world: World, credential_id: str, credential: Credential) -> Row:
+def row(_world: World, credential_id: str, credential: Credential | credentials.Credential) -> Row:
     return {
         "id": credential_id,
         "name": credential.name,
@@ -43,7 +45,7 @@ def row(_world: World, credential_id: str, credential: Credential) -> Row:
         "endpoint": credential.endpoint,
         "deployment": credential.deployment,
         "header_value": credential.header_value,
-        "enabled": credential.status is Status.ENABLED,
+        "enabled": credential.status == Status.ENABLED,
         "created_at": credential.created_at,
         "updated_at": credential.updated_at,
     }
@@ -55,6 +57,7 @@ CREDENTIAL: Final = Resource[Credential](
     decider=decider,
     row=row,
     exists=lambda credential: credential.status is not Status.DELETED,
+    select=lambda _world, connection, credential_id: credentials.select(connection, ORG_DEFAULT, credential_id),
     clearable=frozenset({"endpoint", "deployment", "header_value"}),
 )
 
@@ -94,14 +97,15 @@ def uses(model: Model, credential_id: str) -> bool:
     return model.content.credential_id == credential_id and not model.retired
 
 
-def providers(_world: World) -> Shown:
-    return Shown({"providers": [{"provider_type": name, "description": description} for name, description in PROVIDERS.items()]})
+async def providers(request: web.Request) -> web.Response:
+    await asker(request)
+    return answer({"providers": [{"provider_type": name, "description": description} for name, description in PROVIDERS.items()]})
 
 
 ROUTES: Final = (
-    query("/admin/credentials", all_of(CREDENTIAL)),
-    query("/admin/credentials/providers", providers),
-    query("/admin/credentials/{credential_id}", one_of(CREDENTIAL)),
+    query("/admin/credentials", all_of(CREDENTIAL), credentials),
+    web.get("/admin/credentials/providers", providers),
+    query("/admin/credentials/{credential_id}", one_of(CREDENTIAL), credentials),
     command("POST", "/admin/credentials", AddCredential, CREDENTIAL, translate=added),
     command("PUT", "/admin/credentials/{credential_id}", ChangeCredential, CREDENTIAL, translate=changed),
     web.delete("/admin/credentials/{credential_id}", remove),

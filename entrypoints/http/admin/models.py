@@ -11,6 +11,7 @@ from application.freshness import confirmed
 from application.publishing import publish, revise
 from application.world import World
 from domain.errors import Invalid, NotFound
+from domain.ids import ORG_DEFAULT
 from domain.model.commands import PriceModel, PublishModel, RetireModel, ReviseModel
 from domain.model.events import ModelConfig
 from domain.model.model import MODELS, RATE_MAX, Model, decider
@@ -32,6 +33,7 @@ from entrypoints.http.routing import (
     wire_names,
 )
 from entrypoints.http.wire import Body, Row, checked, nanos_field, usd
+from projections import models
 
 FREE: Final = "free"
 UNKNOWN_PRICE: Final = (
@@ -44,7 +46,7 @@ RATE_FIELDS: Final = {category: f"{category}_usd_per_million" for category in Ca
 REQUIRED_RATES: Final = (Category.INPUT, Category.OUTPUT)
 
 
-def row(world: World, model_id: str, model: Model) -> Row:
+def row(world: World, model_id: str, model: Model | models.Model) -> Row:
     content = model.content
     # A price that begins with the last change is in force, even where this process's clock is a little behind the log's.
     price = model.price(max(world.clock.now(), model.updated_at))
@@ -89,7 +91,14 @@ def rates_from(price: Price, start: int) -> dict[str, Fragment]:
     }
 
 
-MODEL: Final = Resource[Model](plural="models", noun="model", decider=decider, row=row, exists=lambda model: not model.retired)
+MODEL: Final = Resource[Model](
+    plural="models",
+    noun="model",
+    decider=decider,
+    row=row,
+    exists=lambda model: not model.retired,
+    select=lambda _world, connection, model_id: models.select(connection, ORG_DEFAULT, model_id),
+)
 
 WIRE_NAMES: Final = {**wire_names(MODEL), "content": ""}
 
@@ -155,8 +164,8 @@ async def check_credential(credential_id: str, world: World) -> None:
 
 
 ROUTES: Final = (
-    query("/admin/models", all_of(MODEL)),
-    query("/admin/models/{model_id}", one_of(MODEL)),
+    query("/admin/models", all_of(MODEL), models),
+    query("/admin/models/{model_id}", one_of(MODEL), models),
     web.post("/admin/models", create),
     web.put("/admin/models/{model_id}", change),
     command("DELETE", "/admin/models/{model_id}", RetireModel, MODEL, show=deleted),
