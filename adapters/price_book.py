@@ -26,13 +26,14 @@ COUNTED: Final = {
     "input_mtok": Counted(Category.INPUT),
     "cache_read_mtok": Counted(Category.CACHED_INPUT),
     "cache_write_mtok": Counted(Category.CACHE_WRITE),
+    "cache_write_1h_mtok": Counted(Category.CACHE_WRITE_1H),
     "input_audio_mtok": Counted(Category.INPUT_AUDIO),
     "output_mtok": Counted(Category.OUTPUT),
     "output_audio_mtok": Counted(Category.OUTPUT_AUDIO),
     "requests_kcount": Counted(Category.REQUEST, 1_000),
 }
 
-LEFT_OUT: Final = frozenset({"web_searches_kcount", "storage_searches_kcount", "cache_write_1h_mtok", "cache_audio_read_mtok"})
+LEFT_OUT: Final = frozenset({"web_searches_kcount", "storage_searches_kcount", "cache_audio_read_mtok"})
 """Extras that not every call has. A model with any other rate is measured by what nobody counts here: its price is unknown."""
 
 

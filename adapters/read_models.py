@@ -78,7 +78,7 @@ class ReadModels:
 
 def _lock(models: Sequence[ReadModel]) -> bytes:
     """Before the transaction's snapshot is taken: else rebuilt tables might be put in place between the snapshot and the question."""
-    tables = ", ".join(table.name for model in models for table in model.TABLES)
+    tables = ", ".join(sorted(table.name for model in models for table in model.TABLES))
     return f"LOCK TABLE {tables} IN ACCESS SHARE MODE".encode()
 
 

@@ -21,6 +21,7 @@ from aiohttp import (
     NonHttpUrlClientError,
     TCPConnector,
 )
+from yarl import URL
 
 from application.ports import UpstreamBroken, WireRequest
 
@@ -70,7 +71,11 @@ class HttpTransport:
         body = request.body if len(request.body) <= PLAIN_BODY_BYTES_MAX else io.BytesIO(request.body)
         try:
             response = await self._session.post(
-                request.url, data=body, headers=request.headers, timeout=_timeout(silence_max or SILENCE_MAX), allow_redirects=False
+                URL(request.url, encoded=request.signed),
+                data=body,
+                headers=request.headers,
+                timeout=_timeout(silence_max or SILENCE_MAX),
+                allow_redirects=False,
             )
         except (ClientConnectorError, ConnectionTimeoutError) as error:
             raise UpstreamBroken("no connection", sent=False, timed_out=isinstance(error, TimeoutError)) from None

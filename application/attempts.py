@@ -34,6 +34,7 @@ class Attempt:
     started_at: float
     provider: str = ""
     request_bytes: int = 0
+    dropped: tuple[str, ...] = ()
     dispatched_at: float | None = None
     first_byte_at: float | None = None
     status: int | None = None
@@ -63,10 +64,10 @@ NOTHING: Final = Used({}, "none")
 
 
 def seen(attempt: Attempt) -> Used:
-    """As the stream reported, or else by what has come of it."""
+    """As the stream reported, or else by what has come of it. A report before the end is not the whole."""
     parser = attempt.parser
     if parser is not None and parser.usage is not None:
-        return Used(parser.usage, "reported", parser.raw_usage)
+        return Used(parser.usage, "reported" if parser.done else "estimated", parser.raw_usage)
     return Used(estimated(attempt, 0 if parser is None else parser.output_tokens_seen), "estimated")
 
 

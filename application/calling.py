@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from application.attempts import Attempt, Ending, Outcome, Used, charged, estimated, left_behind, made, seen
-from application.ports import Provider, ProviderFailure, StreamParser, Target, UpstreamBroken, WireAnswer
+from application.ports import Provider, ProviderFailure, StreamParser, Target, UpstreamBroken, WireAnswer, WireRequest
 from application.world import World
 from domain.completion.events import EndReason
 from domain.credential.credential import CREDENTIALS, Status
-from domain.errors import Unavailable
+from domain.errors import Invalid, Unavailable
 from domain.model.model import MODELS, Model
+from domain.time import unix_seconds
 
 OK: Final = 200
 SERVER_ERRORS: Final = 500
@@ -28,6 +29,9 @@ TIMED_OUT: Final = ProviderFailure(504, "The provider took too long to answer.",
 BROKEN_OFF: Final = ProviderFailure(502, "The provider's answer broke off.", "server_error", "provider_error")
 UNREADABLE: Final = ProviderFailure(502, "The provider's answer can't be read.", "server_error", "provider_error")
 OUR_FAULT: Final = ProviderFailure(500, "The gateway failed on this request.", "server_error")
+SIGNED_WITH: Final = {"aws": "aws_bedrock"}
+"""Secrets that are the machine's own go to the one provider that signs with them: another would send them to its endpoint as they are."""
+
 NO_PROVIDER: Final = ProviderFailure(503, "This gateway does not speak to the model's provider.", UNAVAILABLE, "provider_unknown")
 NO_CREDENTIAL: Final = ProviderFailure(503, "The model's credential is not available.", UNAVAILABLE, "credential_unavailable")
 
@@ -43,7 +47,7 @@ class Opened(NamedTuple):
 
 
 class NotSent(Exception):  # noqa: N818
-    """There was nobody to send it to."""
+    """There was nobody to send it to, or it can't be said to them."""
 
     def __init__(self, failure: ProviderFailure) -> None:
         super().__init__(failure.code)
@@ -55,8 +59,8 @@ async def call(world: World, attempt: Attempt) -> Ending:
     answer: WireAnswer | None = None
     try:
         opened = await _opened(world, attempt)
-        wire = opened.provider.request(attempt.chat, opened.target)
-        attempt.request_bytes, attempt.dispatched_at = len(wire.body), world.clock.monotonic()
+        wire = _translated(attempt, opened)
+        attempt.request_bytes, attempt.dropped, attempt.dispatched_at = len(wire.body), wire.dropped, world.clock.monotonic()
         answer = await world.transport.post(wire, silence_max=_silence_max(opened.model))
         attempt.status = answer.status
         if answer.status != OK:
@@ -91,6 +95,8 @@ async def _opened(world: World, attempt: Attempt) -> Opened:
     provider = world.providers.get(content.provider)
     if provider is None:
         raise NotSent(NO_PROVIDER)
+    if SIGNED_WITH.get(credential.secret.source, content.provider) != content.provider:
+        raise NotSent(NO_CREDENTIAL)
     try:
         secret = await world.secrets.reveal(credential.secret)
     except Unavailable:
@@ -101,8 +107,23 @@ async def _opened(world: World, attempt: Attempt) -> Opened:
         endpoint=credential.endpoint,
         secret=secret,
         defaults={name: value for name in DEFAULTS if (value := getattr(content.config, name)) is not None},
+        deployment=credential.deployment,
+        drop_unsupported=bool(content.config.drop_unsupported),
+        created=unix_seconds(world.clock.now()),
+        legacy_functions=attempt.chat.body.get("functions") is not None,
     )
     return Opened(model, provider, target)
+
+
+def _translated(attempt: Attempt, opened: Opened) -> WireRequest:
+    """What the provider can't do is refused before it hears of it."""
+    try:
+        return opened.provider.request(attempt.chat, opened.target)
+    except Invalid as wrong:
+        failure = ProviderFailure(400, wrong.message, "invalid_request_error", wrong.code, wrong.param)
+        raise NotSent(failure) from None
+    except Unavailable:
+        raise NotSent(NO_CREDENTIAL) from None
 
 
 async def _read(world: World, attempt: Attempt, answer: WireAnswer, opened: Opened) -> Ending:

@@ -2,20 +2,23 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from application.attempts import Attempt, Client, Ending
 from application.calling import call
+from application.end_users import EndUser, introduction
 from application.freshness import confirmed
-from application.ports import ChatCall
+from application.ports import ChatCall, Idempotency
 from application.progress import Progress
 from application.prompt_bound import prompt_tokens_bound
 from application.settling import settle, settle_if_admitted
 from application.world import World
 from domain.admission.directory import Caller, find_model
+from domain.admission.rules import refuse_at_once
 from domain.completion.commands import AdmitCompletion, SettleCompletion
 from domain.completion.events import CompletionAdmitted, CompletionSettled, EndReason
-from domain.errors import Unavailable, Unconfirmed
+from domain.errors import Conflict, Unavailable, Unconfirmed
 from domain.ids import CompletionId, ModelId
 from domain.model.model import Model
 
@@ -37,6 +40,10 @@ class Ask:
     include_usage: bool
     received_at: float
     """By the world's monotonic clock."""
+    end_user: EndUser | None = None
+    idempotency: Idempotency | None = None
+    request_digest: bytes | None = None
+    """An HMAC of what was sent."""
 
 
 async def asked(world: World, ask: Ask) -> "Run":
@@ -45,7 +52,16 @@ async def asked(world: World, ask: Ask) -> "Run":
         raise Unavailable("Too many completions wait to be recorded. Try again shortly.")
 
     model = await confirmed(world.log, lambda: find_model(world.log.view, ask.caller, ask.model_id, world.clock.now()))
+    refuse_at_once(world.log.view, ask.caller.api_key_id, world.log.time())
     return Run(world, ask, model)
+
+
+def _asked_before(completion_id: str) -> Conflict:
+    message = (
+        f"This Idempotency-Key was used for the same request: it is the completion {completion_id}, which is not charged again. "
+        "Answers are not kept; use another key to ask anew."
+    )
+    return Conflict(message, code="idempotency_key_in_use")
 
 
 class Run:
@@ -108,6 +124,7 @@ class Run:
     async def _admit(self) -> CompletionAdmitted:
         ask = self.ask
         text_tokens_bound, image_count = prompt_tokens_bound(ask.body)
+        newcomer = introduction(self.world.log.view, self.world.clock, ask.end_user)
         command = AdmitCompletion(
             completion_id=self.completion_id,
             owner=self.world.process_id,
@@ -119,8 +136,15 @@ class Run:
             choices=ask.choices,
             output_cap=ask.output_cap,
             stream=ask.stream,
+            end_user=None if newcomer is None else newcomer.reference,
+            end_user_hmac=None if ask.end_user is None else ask.end_user.sought.hmac,
+            idempotency_key=None if ask.idempotency is None else ask.idempotency.key.hex(),
+            request_digest=None if ask.request_digest is None else ask.request_digest.hex(),
         )
-        committed = await self.world.log.submit(command, by=self.by, correlation_id=ask.request_id)
+        submit = partial(self.world.log.submit, by=self.by, correlation_id=ask.request_id)
+        committed = await submit(command, idempotency=ask.idempotency, then=newcomer)
+        if committed.repeated:
+            raise _asked_before(committed.events[0].id)
         admitted: CompletionAdmitted = committed.events[0].event
         return admitted
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from domain.credential.events import SecretSource
-from domain.kernel import Command, Recorded
+from domain.kernel import Command, Recorded, Sought
 from domain.price import Rates
 from domain.state import View
 
@@ -51,11 +51,18 @@ class Log(Protocol):
         causation_id: str | None = None,
         expected_version: int | None = None,
         idempotency: Idempotency | None = None,
+        then: Command | None = None,
     ) -> Committed:
         """Decide and record, durably. Raises the decider's Refusal, or Unavailable while the log can't be reached.
 
         Only where it is Unconfirmed, and after a cancellation, may it have been recorded all the same.
+        `then`, whose stream needs no loading, is decided right after it in the same batch, if it is recorded now; nobody is told what
+        becomes of that.
         """
+        ...
+
+    def time(self) -> datetime:
+        """At least what a decision made now is dated: the database's clock as it was last read, and the time since."""
         ...
 
     async def catch_up(self) -> None:
@@ -120,6 +127,10 @@ class EventReader(Protocol):
         """At most `wanted.limit` events. Raises Unavailable when it takes too long or the log can't be reached."""
         ...
 
+    async def reference(self, sought: Sought) -> str | None:
+        """Of the forgettable payload that is found by this; None: there is none. Raises Unavailable."""
+        ...
+
 
 class PriceBook(Protocol):
     """What providers charge, as published."""
@@ -154,6 +165,10 @@ class WireRequest:
     url: str
     headers: dict[str, str]
     body: bytes
+    signed: bool = False
+    """A signature covers the address: it is sent exactly as it is written."""
+    dropped: tuple[str, ...] = ()
+    """The client's parameters that are left out of it: the client is told."""
 
 
 class WireAnswer(Protocol):
@@ -247,7 +262,9 @@ class StreamParser(Protocol):
 class Provider(Protocol):
     """A pure translator between OpenAI's chat completions and one provider's API."""
 
-    def request(self, chat: "ChatCall", target: "Target") -> WireRequest: ...
+    def request(self, chat: "ChatCall", target: "Target") -> WireRequest:
+        """Raises Invalid, naming the parameter, for what the provider can't do."""
+        ...
 
     def answer(self, body: bytes, target: "Target") -> Answered:
         """Raises ValueError for what is no answer."""
@@ -278,3 +295,11 @@ class Target:
     secret: str
     defaults: dict[str, Any]
     """Parameters that apply where the request leaves them unsaid."""
+    deployment: str | None = None
+    """What the provider calls the model where one credential is for one deployment."""
+    drop_unsupported: bool = False
+    """Parameters that the provider can't honour are left out, instead of refused."""
+    created: int = 0
+    """When, in Unix seconds: for answers that come without a time."""
+    legacy_functions: bool = False
+    """The request speaks of functions, OpenAI's older word for tools; so shall the answer."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 from application.ports import Committed, Log
@@ -67,13 +68,15 @@ async def settle(recorder: Log, runs: Runs, command: SettleCompletion, *, by: st
 
     A log that doesn't know the completion was rewound: its admission is about to be entered again.
     """
-    return await _until_recorded(runs, lambda: recorder.submit(command, by=by, correlation_id=correlation_id))
+    ask = partial(recorder.submit, command, by=by, correlation_id=correlation_id)
+    return await _until_recorded(runs, correlation_id, ask)
 
 
 async def settle_if_admitted(recorder: Log, runs: Runs, command: SettleCompletion, *, by: str, correlation_id: str) -> None:
     """Nobody could say whether it was admitted; once the log answers, it is clear."""
     with suppress(NotFound):
-        await _until_recorded(runs, lambda: recorder.submit(command, by=by, correlation_id=correlation_id), but_for=NotFound)
+        ask = partial(recorder.submit, command, by=by, correlation_id=correlation_id)
+        await _until_recorded(runs, correlation_id, ask, but_for=NotFound)
 
 
 async def until_answered(ask: Ask) -> Committed:
@@ -87,14 +90,14 @@ async def until_answered(ask: Ask) -> Committed:
         pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
 
-async def _until_recorded(runs: Runs, ask: Ask, *, but_for: type[Exception] = Unavailable) -> Committed:
+async def _until_recorded(runs: Runs, request_id: str, ask: Ask, *, but_for: type[Exception] = Unavailable) -> Committed:
     async def ask_again() -> Committed:
         try:
             return await ask()
         except (Unavailable, but_for):
             raise
-        except Exception as error:  # (the money is spent: it must be recorded once the fault is mended)
-            log.error("settling failed with %s; it will be tried again", type(error).__name__)  # noqa: TRY400
+        except Exception as error:  # the money is spent: it must be recorded once the fault is mended
+            log.error("settling failed with %s; it will be tried again", type(error).__name__, extra={"request_id": request_id})  # noqa: TRY400
             raise Unavailable from error
 
     runs.settling += 1

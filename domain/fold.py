@@ -19,7 +19,9 @@ from domain.completion.events import (
     CompletionSettled,
 )
 from domain.deciders import DECIDER_OF_CATEGORY
+from domain.end_user.events import EndUserErased
 from domain.kernel import Recorded, UnknownEvent
+from domain.references import forget
 from domain.state import Kind, View
 
 COMPLETION: Final = "completion"
@@ -58,6 +60,8 @@ def _distrust(view: View, recorded: Recorded[Any]) -> None:
 
 
 def _fold_entity(view: View, recorded: Recorded[Any], category: str, identity: str) -> None:
+    if isinstance(recorded.event, EndUserErased):
+        forget(view, identity)
     decider = DECIDER_OF_CATEGORY.get(category)
     if decider is None or not decider.resident:
         return

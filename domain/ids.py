@@ -80,6 +80,14 @@ class RefusalId(Slug):
     __slots__ = ()
 
 
+class EndUserId(Slug):
+    """A UUIDv7: what the log knows a person by."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+    rule = "a UUID in its usual text form"
+
+
 def uuid7(unix_ms: int, random: bytes) -> UUID:
     """RFC 9562 §5.7: 48 bits of milliseconds, then 74 random bits. `random` holds UUID7_RANDOM_BYTES bytes."""
     noise = int.from_bytes(random, "big")

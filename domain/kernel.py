@@ -33,6 +33,14 @@ class UnknownEvent(Event):
     unknown_topic: str
 
 
+class Sought(NamedTuple):
+    """A forgettable payload by what it is found by: the HMAC of something that no two of a kind share."""
+
+    kind: str
+    hmac: str
+    """Hexadecimal."""
+
+
 class Command(BaseModel):
     """What is asked, in the imperative."""
 
@@ -41,16 +49,37 @@ class Command(BaseModel):
     opens: ClassVar[bool] = False
     """True where the command's stream id was minted by the asking process: nothing can be stored there yet."""
 
+    @property
+    def seeks(self) -> Sought | None:
+        """The forgettable payload that deciding this needs to know of: it is looked up under the log's lock, see `domain.references`."""
+        return None
+
 
 class Forgettable(NamedTuple):
     """A payload that may be erased one day: a row of a side table, written in the transaction of the events beside it.
 
-    The event carries only `reference`. `kind` names what the body holds; `body` is JSON.
+    The event carries only `reference`. `kind` names what the body holds; `body` is JSON. One that can be sought has its `hmac` in there.
     """
 
     kind: str
     reference: UUID
     body: dict[str, Any]
+
+    @property
+    def sought(self) -> Sought | None:
+        hmac = self.body.get("hmac")
+        return None if hmac is None else Sought(self.kind, hmac)
+
+
+class Erase(NamedTuple):
+    """A forgettable payload's end: its row is deleted in the transaction of the event that says so."""
+
+    kind: str
+    reference: UUID
+
+
+Said = Event | Forgettable | Erase
+"""What a decider may say."""
 
 
 class Recorded(NamedTuple, Generic[E_co]):
@@ -78,7 +107,7 @@ class Recorded(NamedTuple, Generic[E_co]):
 class Decider(Generic[S]):
     """An aggregate: its commands, its events, and two plain functions.
 
-    `decide(command, state, now)` yields events and Forgettables, or raises a Refusal. `evolve(state, recorded)` is total: it never
+    `decide(command, state, now)` yields events, Forgettables and Erases, or raises a Refusal. `evolve(state, recorded)` is total: it never
     raises and never asserts, since it runs on every replay for ever.
     `resident` aggregates are in memory in every process, all of them, under `kind`; of the others `kind` may hold some (open runs), and
     the rest is loaded from the log when a command names it.
@@ -90,7 +119,7 @@ class Decider(Generic[S]):
     kind: Kind[str, S]
     commands: tuple[type[Command], ...]
     events: tuple[type[Event], ...]
-    decide: Callable[[Any, Any, datetime], Iterable[Event | Forgettable]]
+    decide: Callable[[Any, Any, datetime], Iterable[Said]]
     evolve: Callable[[S | None, Recorded[Any]], S | None]
     resident: bool = True
     sees_all: bool = False

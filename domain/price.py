@@ -19,6 +19,7 @@ class Category(StrEnum):
     INPUT = "input"
     CACHED_INPUT = "cached_input"
     CACHE_WRITE = "cache_write"
+    CACHE_WRITE_1H = "cache_write_1h"
     INPUT_AUDIO = "input_audio"
     OUTPUT = "output"
     OUTPUT_AUDIO = "output_audio"
@@ -28,12 +29,13 @@ class Category(StrEnum):
 STANDS_IN = {
     Category.CACHED_INPUT: Category.INPUT,
     Category.CACHE_WRITE: Category.INPUT,
+    Category.CACHE_WRITE_1H: Category.CACHE_WRITE,
     Category.INPUT_AUDIO: Category.INPUT,
     Category.OUTPUT_AUDIO: Category.OUTPUT,
 }
-"""A category without a rate of its own costs what its stand-in costs."""
+"""A category without a rate of its own costs what its stand-in costs, which may have one in its turn."""
 
-PROMPT = (Category.INPUT, Category.CACHED_INPUT, Category.CACHE_WRITE, Category.INPUT_AUDIO)
+PROMPT = (Category.INPUT, Category.CACHED_INPUT, Category.CACHE_WRITE, Category.CACHE_WRITE_1H, Category.INPUT_AUDIO)
 ANSWER = (Category.OUTPUT, Category.OUTPUT_AUDIO)
 
 Usage = Mapping[Category, int]
@@ -96,8 +98,10 @@ def cost_nanos(lines: tuple[CostLine, ...]) -> int:
 
 
 def rate(price: Price, category: Category, prompt_tokens: int) -> int:
-    """Nano-dollars per million of `category` in a call with a prompt of that length; 0 where neither it nor its stand-in has a rate."""
-    tiers = price.rates.get(category) or price.rates.get(STANDS_IN.get(category, category), ())
+    """Nano-dollars per million of `category` in a call with a prompt of that length; 0 where neither it nor its stand-ins have a rate."""
+    while not price.rates.get(category) and category in STANDS_IN:
+        category = STANDS_IN[category]
+    tiers = price.rates.get(category, ())
     reached = [tier for tier in tiers if prompt_tokens >= tier.above_prompt_tokens]
     return max(reached, key=lambda tier: tier.above_prompt_tokens).nanos_per_million if reached else 0
 

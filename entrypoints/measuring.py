@@ -1,7 +1,7 @@
 """What a process measures, and how the measures of all processes of a machine become one answer.
 
 Where METRICS_VARIABLE names a directory, the library keeps what a process counts in files there, which outlive it; whichever worker is
-asked adds up the files of all. What the log itself tells (budgets, open completions) every worker knows, so it is told by the one that is asked.
+asked adds up the files of all. What the log itself tells (budgets, open completions) every worker knows: the one that is asked tells it.
 Labels come from lists of ours, never from what a client wrote, but for the ids of budgets.
 """
 
@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -65,7 +66,6 @@ class Measures:
         self.refusals = counter("refusals", "Commands refused", "refusal")
 
         self.queue = gauge("log_queue", "Commands that wait to be decided", "livesum")
-        self.decided = histogram("log_submit_seconds", "From a command's submission to its answer", LOG_BUCKETS)
         self.batch_commands = histogram("log_batch_commands", "Commands in a batch", BATCH_BUCKETS)
         self.batch_events = counter("log_events_appended", "Events appended")
         self.lock_seconds = histogram("log_lock_seconds", "A batch's time under the log's lock", LOG_BUCKETS)
@@ -114,6 +114,7 @@ class MeasuredLog:
     def __init__(self, log: Log, measures: Measures) -> None:
         self._log = log
         self._measures = measures
+        self._ended = cache(measures.completions.labels)  # to find a counter by its labels takes longer than to count
 
     @property
     def view(self) -> View:
@@ -121,6 +122,9 @@ class MeasuredLog:
 
     async def catch_up(self) -> None:
         await self._log.catch_up()
+
+    def time(self) -> datetime:
+        return self._log.time()
 
     def ready(self) -> str | None:
         return self._log.ready()
@@ -134,8 +138,8 @@ class MeasuredLog:
         causation_id: str | None = None,
         expected_version: int | None = None,
         idempotency: Idempotency | None = None,
+        then: Command | None = None,
     ) -> Committed:
-        began = time.perf_counter()
         try:
             committed = await self._log.submit(
                 command,
@@ -144,11 +148,11 @@ class MeasuredLog:
                 causation_id=causation_id,
                 expected_version=expected_version,
                 idempotency=idempotency,
+                then=then,
             )
         except Refusal as refusal:
             self._measures.refusals.labels(type(refusal).__name__).inc()
             raise
-        self._measures.decided.observe(time.perf_counter() - began)
         if not committed.repeated:
             self._count(committed)
         return committed
@@ -157,8 +161,9 @@ class MeasuredLog:
         for recorded in committed.events:
             match recorded.event:
                 case CompletionSettled(end_reason=reason, recovered=recovered):
-                    self._measures.completions.labels(reason).inc()
-                    self._measures.recovered.inc(recovered)
+                    self._ended(reason).inc()
+                    if recovered:
+                        self._measures.recovered.inc()
                 case CompletionCorrected():
                     self._measures.corrected.inc()
 

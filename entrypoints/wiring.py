@@ -26,10 +26,12 @@ from adapters.projecting.projector import Projector
 from adapters.providers import PROVIDERS
 from adapters.providers.openai import OpenAI
 from adapters.read_models import ReadModels
+from adapters.secrets.aws import DefaultChain
+from adapters.secrets.by_source import BySource
 from adapters.secrets.environment import Environment
 from adapters.transport import open_transport
 from application.bootstrap import Wanted, bootstrap, point_out_changes
-from application.ports import Committed, Provider
+from application.ports import Committed, Provider, Secrets
 from application.reactions import record_refusals, recover_completions
 from application.reactions.readmit_completions import readmit
 from application.world import World
@@ -137,7 +139,7 @@ async def _opened(settings: Settings, measures: Measures) -> AsyncIterator[tuple
                 log=MeasuredLog(recorder, measures),
                 transport=transport,
                 providers=_providers(settings),
-                secrets=Environment(_variables(settings)),
+                secrets=_secrets(settings),
                 clock=clock,
                 process_id=ProcessId(str(clock.uuid7())),
             ),
@@ -240,6 +242,11 @@ def _wanted(settings: Settings) -> Wanted:
         ],
         local_model=settings.local_model,
     )
+
+
+def _secrets(settings: Settings) -> Secrets:
+    variables = Environment(_variables(settings))
+    return BySource({"none": variables, "environment": variables, "aws": DefaultChain()})
 
 
 def _variables(settings: Settings) -> Mapping[str, str]:

@@ -96,6 +96,7 @@ class Settings(BaseModel):
     openai_api_key: SecretStr | None = Field(None, description="Key for the provider OpenAI")
     openai_base_url: HttpUrl | None = Field(None, repr=False, description="Where OpenAI's API is; default: OpenAI's own")
     anthropic_api_key: SecretStr | None = Field(None, description="Key for the provider Anthropic")
+    anthropic_base_url: HttpUrl | None = Field(None, repr=False, description="Where Anthropic's API is; default: Anthropic's own")
     local_model: bool = Field(True, description="Offer the bundled local model")
     local_model_url: HttpUrl | None = Field(None, repr=False, description="Where it is served; default: by a process of ours")
     upstream_ca_file: FilePath | None = Field(None, description="Certificates (PEM) to trust when calling providers, besides the usual")

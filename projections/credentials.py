@@ -34,7 +34,7 @@ CREDENTIALS: Final = Table(
     values={
         "name": "text",
         "credential_type": "text",
-        "secret": "jsonb",
+        "secret": "json",
         "endpoint": "text",
         "deployment": "text",
         "header_value": "text",

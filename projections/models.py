@@ -14,7 +14,7 @@ from projections.tables import Cursor, Kinds, Row, Table, parsed
 NAME: Final = "models"
 EVENTS: Final[Kinds] = (ModelPublished, ModelPriced, ModelRetired)
 
-MODELS: Final = Table("models", key=KEY, values={"content": "jsonb", "config_version": "bigint", "prices": "jsonb", **LIFE})
+MODELS: Final = Table("models", key=KEY, values={"content": "json", "config_version": "bigint", "prices": "json", **LIFE})
 TABLES: Final = (MODELS,)
 
 
@@ -34,11 +34,13 @@ def fold(model: Row | None, recorded: Recorded[Any]) -> Row | None:
 
 
 def published(model: Row | None, content: ModelContent, at: datetime) -> Row:
-    """Published again after its end, it begins without prices; its configuration is counted on."""
+    """Published again after its end, it begins without prices; one that was adopted goes with the provider's model it was adopted for."""
     begins = model is None or model["status"] == DELETED
     before = None if model is None else ModelContent.model_validate(parsed(model["content"]))
     changed = before is None or before.config != content.config
     row: Row = {"status": "published", "created_at": at, "prices": []} if begins or model is None else model
+    if before is not None and (before.provider, before.provider_model) != (content.provider, content.provider_model):
+        row = row | {"prices": [price for price in parsed(row["prices"]) if price["source"] == "given"]}
     config_version = 0 if model is None else model["config_version"]
     return row | {"content": content.model_dump(mode="json"), "config_version": config_version + changed}
 

@@ -71,14 +71,14 @@ class Table:
 
     @cached_property
     def _load(self) -> str:
-        selected = ", ".join(f"{name}::text" if kind == "jsonb" else name for name, kind in self._columns.items())
+        selected = ", ".join(f"{name}::text" if kind == "json" else name for name, kind in self._columns.items())
         keys = ", ".join(self.key)
         return f"SELECT {selected} FROM {self.name} WHERE ({keys}) IN (SELECT * FROM unnest({_parameters(self.key)}))"  # noqa: S608
 
     @cached_property
     def _insert(self) -> str:
         columns = ", ".join(self._columns)
-        selected = ", ".join(f"{name}::jsonb" if kind == "jsonb" else name for name, kind in self._columns.items())
+        selected = ", ".join(f"{name}::json" if kind == "json" else name for name, kind in self._columns.items())
         rows = f"unnest({_parameters(self._columns)}) AS given ({columns})"
         return f"INSERT INTO {self.name} AS present ({columns}) SELECT {selected} FROM {rows} ON CONFLICT ({', '.join(self.key)})"  # noqa: S608
 
@@ -92,7 +92,7 @@ class Table:
 
 
 def _stored(value: Any, kind: str) -> Any:
-    return value if value is None or kind != "jsonb" or type(value) is str else json_text(value)
+    return value if value is None or kind != "json" or type(value) is str else json_text(value)
 
 
 def json_text(value: Any) -> str:
@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parameters(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"%b::{'text' if kind == 'jsonb' else kind}[]" for kind in columns.values())
+    return ", ".join(f"%b::{'text' if kind == 'json' else kind}[]" for kind in columns.values())
 
 
 def _transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

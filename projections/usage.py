@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from domain.completion.events import CompletionAdmitted, CompletionCorrected, CompletionReadmitted, CompletionSettled
 from domain.kernel import Recorded
-from domain.price import Category
+from domain.price import ANSWER, PROMPT
 from domain.usage.events import UsageDeleted
 from projections.ended import Ended, status_of, usage_of
 from projections.tables import Cursor, Key, Kinds, Row, Table, parsed
@@ -15,8 +15,7 @@ from projections.tables import Cursor, Key, Kinds, Row, Table, parsed
 NAME: Final = "usage"
 EVENTS: Final[Kinds] = (CompletionAdmitted, CompletionReadmitted, CompletionSettled, CompletionCorrected, UsageDeleted)
 
-COUNTED: Final = (Category.INPUT, Category.CACHED_INPUT, Category.CACHE_WRITE, Category.INPUT_AUDIO, Category.OUTPUT, Category.OUTPUT_AUDIO)
-TOKENS: Final = {category.value: f"{category.value}_tokens" for category in COUNTED}
+TOKENS: Final = {category.value: f"{category.value}_tokens" for category in (*PROMPT, *ANSWER)}
 AMOUNTS: Final = ("requests", "successes", "failures", "cost_nanos", "cost_unknown", "latency_ms", *TOKENS.values())
 Amounts = tuple[int, ...]
 """In the order of AMOUNTS."""
@@ -30,7 +29,7 @@ HOURS: Final = Table(
 UNCOUNTED: Final = Table(
     "usage_uncounted",
     key={"org": "text", "completion_id": "text"},
-    values={"api_key_id": "text", "team_id": "text", "model_id": "text", "counted": "jsonb"},
+    values={"api_key_id": "text", "team_id": "text", "model_id": "text", "counted": "json"},
 )
 """Whose use an open completion will be; and of a recovered one, which may be corrected, what was counted (`hour` and amounts)."""
 DELETED: Final = Table("usage_deleted", key={"org": "text"}, values={"before": "timestamptz"})

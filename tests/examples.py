@@ -17,7 +17,9 @@ from domain.completion import commands as completion_commands
 from domain.completion import events as completion
 from domain.credential import commands as credential_commands
 from domain.credential import events as credential
-from domain.ids import ApiKeyId, BudgetId, CompletionId, CredentialId, ModelId, ProcessId, RefusalId, Slug, TeamId
+from domain.end_user import commands as end_user_commands
+from domain.end_user import events as end_user
+from domain.ids import ApiKeyId, BudgetId, CompletionId, CredentialId, EndUserId, ModelId, ProcessId, RefusalId, Slug, TeamId
 from domain.kernel import Command, Event
 from domain.model import commands as model_commands
 from domain.model import events as model
@@ -294,6 +296,14 @@ readmit_completion = example(
 )
 report_progress = example(completion_commands.ReportProgress, completion_id=COMPLETION_ID, output_tokens=400)
 raise_hold = example(completion_commands.RaiseHold, completion_id=COMPLETION_ID)
+
+
+END_USER_ID: Final = EndUserId("01981a2b-0000-7000-8000-0000000000ee")
+end_user_seen = example(end_user.EndUserSeen)
+end_user_erased = example(end_user.EndUserErased)
+
+identify_end_user = example(end_user_commands.IdentifyEndUser, reference=END_USER_ID, value="ada@example.com", hmac="ad" * 32)
+erase_end_user = example(end_user_commands.EraseEndUser, reference=END_USER_ID)
 
 
 process_started = example(process.ProcessStarted, lock_key=4_711, version="0.1.0")

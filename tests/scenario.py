@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 from domain.deciders import DECIDER_OF_COMMAND
 from domain.errors import Refusal
 from domain.fold import fold
-from domain.kernel import Command, Decider, Event, Forgettable, Recorded, UnknownEvent, stream_name
+from domain.kernel import Command, Decider, Event, Recorded, Said, UnknownEvent, stream_name
 from domain.state import Scene, State
 
 NOW: Final = datetime(2026, 3, 4, 9, tzinfo=UTC)
@@ -41,14 +41,14 @@ class Answer:
     def __init__(self, scenario: Scenario, command: Command, now: datetime) -> None:
         self.scenario, self.command, self.now = scenario, command, now
         self.decider = DECIDER_OF_COMMAND[type(command)]
-        self.said: list[Event | Forgettable] = []
+        self.said: list[Said] = []
         self.refusal: Refusal | None = None
         try:
             self.said = list(self.decider.decide(command, self._before(), now))
         except Refusal as refusal:
             self.refusal = refusal
 
-    def then(self, *events: Event | Forgettable) -> Self:
+    def then(self, *events: Said) -> Self:
         assert self.refusal is None, f"refused: {self.refusal}"
         assert self.said == list(events)
         return self

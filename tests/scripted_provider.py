@@ -49,6 +49,8 @@ class Received:
     body: dict[str, Any]
     headers: Mapping[str, str]
     path: str
+    raw_path: str = ""
+    """As it was written, with its query."""
     sent_bytes: int = 0
     """Of the answer's body, as far as the caller takes it."""
     disconnected: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,7 +83,7 @@ class ScriptedProvider:
             await self._arrived.wait_for(lambda: len(self.received) >= count)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        received = Received(body=await request.json(), headers=dict(request.headers), path=request.path)
+        received = Received(body=await request.json(), headers=dict(request.headers), path=request.path, raw_path=request.raw_path)
         async with self._arrived:
             self.received.append(received)
             self._arrived.notify_all()

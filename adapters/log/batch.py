@@ -3,7 +3,7 @@
 import logging
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -15,7 +15,8 @@ from adapters.log.work import Outcome, Work
 from application.ports import Committed
 from domain.errors import Conflict, Refusal, VersionMismatch
 from domain.fold import VERSIONS
-from domain.kernel import Event, Forgettable, Recorded
+from domain.kernel import Erase, Event, Forgettable, Recorded, Sought
+from domain.references import meet
 from domain.state import Overlay, Scene, View
 from domain.time import unix_micros
 
@@ -48,7 +49,9 @@ class Batch:
     position: int
     hash: bytes
     rows: list[Row] = field(default_factory=list)
-    forgettable: list[ForgettableRow] = field(default_factory=list)
+    forgettable: dict[Erase, ForgettableRow] = field(default_factory=dict)
+    """By what would erase it."""
+    erased: list[Erase] = field(default_factory=list)
     remembered: dict[bytes, Remembered] = field(default_factory=dict)
     outcomes: list[tuple[Work, Outcome]] = field(default_factory=list)
     repeats: list[tuple[Work, Remembered]] = field(default_factory=list)
@@ -70,12 +73,17 @@ class Asked(NamedTuple):
     version: int
     own: Any
     events: list[tuple[Event, bytes]]
-    forgettable: list[ForgettableRow]
+    forgettable: list[tuple[Forgettable, ForgettableRow]]
+    erased: list[Erase]
 
 
-def decide_all(works: Sequence[Work], replica: Replica, now: datetime, known: dict[bytes, Remembered]) -> Batch:
+def decide_all(
+    works: Sequence[Work], replica: Replica, now: datetime, known: dict[bytes, Remembered], found: Mapping[Sought, str]
+) -> Batch:
     """Decide in order of arrival, each on top of the one before, until the batch is full. Works whose caller gave up are dropped."""
     batch = Batch(draft=Overlay(replica.state), now=now, position=replica.position, hash=replica.hash)
+    for sought, reference in found.items():
+        meet(batch.draft, sought, reference)
     began = time.monotonic()
     for index, work in enumerate(works):
         # One at least is decided, or nothing would ever move.
@@ -106,6 +114,18 @@ def _attend(work: Work, batch: Batch, org: str, known: dict[bytes, Remembered]) 
     else:
         # Not in the try: what fails from here on, fails the batch.
         batch.outcomes.append((work, _record(work, asked, batch, org)))
+        if work.then is not None:
+            _follow_up(work.then, batch, org)
+
+
+def _follow_up(work: Work, batch: Batch, org: str) -> None:
+    """Nobody waits for what becomes of it."""
+    try:
+        asked = _ask(work, batch)
+    except Exception as error:  # noqa: BLE001 (what it follows is decided)
+        log.error("deciding %s failed with %s\n%s", type(work.command).__name__, type(error).__name__, where(error))  # noqa: TRY400
+    else:
+        _record(work, asked, batch, org)
 
 
 def _repeated(work: Work, batch: Batch, known: dict[bytes, Remembered]) -> bool:
@@ -129,17 +149,28 @@ def _ask(work: Work, batch: Batch) -> Asked:
     said = list(work.decider.decide(work.command, state, batch.now))
     # All is encoded before anything is entered: a command is recorded whole or not at all.
     events = [(item, encode(item)) for item in said if isinstance(item, Event)]
-    return Asked(version, own, events, [encode_forgettable(item) for item in said if isinstance(item, Forgettable)])
+    forgettable = [(item, encode_forgettable(item)) for item in said if isinstance(item, Forgettable)]
+    return Asked(version, own, events, forgettable, [item for item in said if isinstance(item, Erase)])
 
 
 def _record(work: Work, asked: Asked, batch: Batch, org: str) -> Committed:
     recorded = _enter(asked.events, work, asked.version, batch, org)
-    batch.forgettable.extend(asked.forgettable)
+    _enter_side_rows(asked, batch)
     if work.idempotency is not None:
         first = Remembered(work.idempotency.digest, batch.position - len(recorded) + 1, len(recorded))
         batch.remembered[work.idempotency.key] = first
     state = state_of(work, batch.draft) if recorded else asked.own
     return Committed(events=recorded, state=state, position=batch.position, version=asked.version + len(recorded))
+
+
+def _enter_side_rows(asked: Asked, batch: Batch) -> None:
+    for erase in asked.erased:
+        batch.forgettable.pop(erase, None)
+        batch.erased.append(erase)
+    for item, row in asked.forgettable:
+        batch.forgettable[Erase(item.kind, item.reference)] = row
+        if item.sought is not None:
+            meet(batch.draft, item.sought, str(item.reference))
 
 
 def own_state(work: Work, view: View) -> tuple[int, Any]:

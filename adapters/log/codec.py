@@ -93,6 +93,6 @@ def recorded(row: Row | Sequence[Any]) -> Recorded[Any]:
     return Recorded(position, stream, version, topic, at, org, by, correlation_id, causation_id, decode(topic, state), hash_)
 
 
-def columns(rows: Iterable[Row | ForgettableRow]) -> tuple[list[Any], ...]:
+def columns(rows: Iterable[tuple[Any, ...]]) -> tuple[list[Any], ...]:
     """The rows turned into one array per column, as `unnest` takes them."""
     return tuple(list(column) for column in zip(*rows, strict=True))

@@ -1,7 +1,7 @@
 """The writer's connection and its two round trips."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ from adapters.log import statements
 from adapters.log.batch import Batch, Remembered
 from adapters.log.codec import Row, columns
 from adapters.log.replica import TAIL_MAX, Connection, Replica, read_to_end
+from domain.kernel import Sought
 
 GUARD_MS: Final = 1_000
 """How long a process may hold the lock before the server takes it away."""
@@ -41,11 +42,15 @@ class ImpatientConnection(Connection):
 class Begun:
     """The lock is held."""
 
+    asked_at: float
+    """When the database was asked for its time, by `time.monotonic`."""
     locked_at: float
     now: datetime
     """The batch's one time."""
     remembered: dict[bytes, Remembered]
     """What the idempotency keys did before."""
+    found: dict[Sought, str]
+    """The references of what is sought, where it is there."""
 
 
 def connect(url: str) -> Connection:
@@ -61,15 +66,17 @@ def connect(url: str) -> Connection:
     return connection
 
 
-def begin(connection: Connection, replica: Replica, idempotency_keys: Sequence[bytes]) -> Begun:
+def begin(connection: Connection, replica: Replica, idempotency_keys: Sequence[bytes], sought: Collection[Sought]) -> Begun:
     """The first round trip: take the lock, and fold the tail under it. Raises Rewound and ClockSkew; the caller disconnects."""
     while True:
+        asked_at = time.monotonic()
         with connection.pipeline():
             locked = _take_lock(connection)
             tail_read = connection.execute(statements.TAIL, (replica.position, TAIL_MAX + 1), prepare=True, binary=True)
             repeats = (
                 connection.execute(statements.REPEATED, (replica.org, list(idempotency_keys)), binary=True) if idempotency_keys else None
             )
+            seen = connection.execute(statements.SOUGHT, (*columns(sought), replica.org), binary=True) if sought else None
         locked_at = time.monotonic()
         tail = tail_read.fetchall()
         if len(tail) <= TAIL_MAX:
@@ -80,7 +87,8 @@ def begin(connection: Connection, replica: Replica, idempotency_keys: Sequence[b
     replica.fold_tail(tail)
     now = batch_time(database_time=locked.fetchall()[0][0], head_time=replica.at)
     known = {key: Remembered(digest, position, events) for key, digest, position, events in (repeats.fetchall() if repeats else ())}
-    return Begun(locked_at, now, known)
+    found = {Sought(kind, hmac): str(reference) for kind, hmac, reference in (seen.fetchall() if seen else ())}
+    return Begun(asked_at, locked_at, now, known, found)
 
 
 def write(connection: Connection, batch: Batch, org: str) -> None:
@@ -88,8 +96,10 @@ def write(connection: Connection, batch: Batch, org: str) -> None:
     with connection.pipeline():
         if batch.rows:
             connection.execute(statements.INSERT, columns(batch.rows), prepare=True)
+        if batch.erased:
+            connection.execute(statements.ERASE, (*columns(batch.erased), org))
         if batch.forgettable:
-            connection.execute(statements.FORGETTABLE, (org, *columns(batch.forgettable)))
+            connection.execute(statements.FORGETTABLE, (org, *columns(batch.forgettable.values())))
         if batch.remembered:
             keys, first = list(batch.remembered), list(batch.remembered.values())
             arrays = keys, [each.digest for each in first], [each.position for each in first], [each.events for each in first]

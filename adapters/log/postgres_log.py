@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 from threading import Thread
 from typing import Any, Final
 
@@ -96,17 +98,15 @@ class PostgresLog:
         causation_id: str | None = None,
         expected_version: int | None = None,
         idempotency: Idempotency | None = None,
+        then: Command | None = None,
     ) -> Committed:
         if self.writer.stop_by is not None:
             raise Unavailable("The gateway is stopping. Try again shortly")
         for text in (by, correlation_id, causation_id or ""):
             _check_storable(text)
-        decider = DECIDER_OF_COMMAND[type(command)]
         loop = asyncio.get_running_loop()
         work = Work(
-            command=command,
-            decider=decider,
-            stream=stream_name(self._org, decider.category, decider.stream_id(command)),
+            **self._addressed(command),
             by=by,
             correlation_id=correlation_id,
             causation_id=causation_id,
@@ -115,6 +115,8 @@ class PostgresLog:
             loop=loop,
             done=loop.create_future(),
         )
+        if then is not None:
+            work.then = replace(work, **self._addressed(then), expected_version=None, idempotency=None)
         self._queue.put(work)
         patience = loop.call_later(SUBMIT_WAIT_S, _give_up, work, loop.time() + DOUBT_WAIT_S)
         try:
@@ -124,6 +126,14 @@ class PostgresLog:
             raise
         finally:
             patience.cancel()
+
+    def _addressed(self, command: Command) -> dict[str, Any]:
+        decider = DECIDER_OF_COMMAND[type(command)]
+        return {"command": command, "decider": decider, "stream": stream_name(self._org, decider.category, decider.stream_id(command))}
+
+    def time(self) -> datetime:
+        read, asked_at = self.writer.clock
+        return max(self.writer.replica.at, read + timedelta(seconds=time.monotonic() - asked_at))
 
     async def catch_up(self) -> None:
         await self._read_within(SUBMIT_WAIT_S)

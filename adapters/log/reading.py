@@ -10,8 +10,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from adapters.liveness import HELD_LOCKS
 from adapters.log.codec import whole
+from adapters.log.statements import SOUGHT
 from application.ports import EventFilter, StoredEvent
 from domain.errors import Unavailable
+from domain.ids import ORG_DEFAULT
+from domain.kernel import Sought
 
 CONNECTIONS_MAX: Final = 4
 CONNECTION_WAIT_S: Final = 2.0
@@ -74,6 +77,14 @@ class PostgresEvents:
                 return (lock,) in await (await connection.execute(HELD_LOCKS)).fetchall()
         except (PoolTimeout, psycopg.OperationalError):
             raise Unavailable("The database can't be asked now") from None
+
+    async def reference(self, sought: Sought) -> str | None:
+        try:
+            async with self._pool.connection() as connection:
+                found = await (await connection.execute(SOUGHT, ([sought.kind], [sought.hmac], ORG_DEFAULT))).fetchone()
+        except (PoolTimeout, psycopg.OperationalError):
+            raise Unavailable("The log can't be read now. Try again shortly") from None
+        return None if found is None else str(found[2])
 
     async def page(self, wanted: EventFilter) -> Sequence[StoredEvent]:
         try:

@@ -14,7 +14,8 @@ from adapters.log.codec import recorded
 from domain.deciders import DECIDER_OF_CATEGORY
 from domain.fold import fold
 from domain.kernel import Recorded
-from domain.state import Kind, State, View
+from domain.references import REFERENCES, SOUGHT
+from domain.state import Kind, Overlay, State, View
 from domain.time import EPOCH
 
 PAGE_ROWS = 5_000
@@ -23,6 +24,8 @@ TAIL_MAX = 1_000
 """More rows behind than this, and a process catches up without the lock first."""
 LOADED_MAX = 10_000
 """Streams kept in memory that aren't resident."""
+REFERENCES_MAX = 50_000
+"""Forgettable payloads whose reference is kept in memory, at some 400 bytes each; that of others is looked up when they are sought."""
 
 
 class Loaded(NamedTuple):
@@ -67,9 +70,18 @@ class Replica:
         """The youngest LOADED_MAX of the loaded streams stay."""
         for stream, entry in loaded.items():
             self.state.put(LOADED, stream, entry)
-        table = self.state.tables.get(LOADED.name, {})
-        for stream in list(islice(table, max(0, len(table) - LOADED_MAX))):
-            del table[stream]
+        self._shorten(LOADED, LOADED_MAX)
+
+    def adopt(self, draft: Overlay) -> None:
+        """What a batch came to. Of those whom it met, the youngest REFERENCES_MAX stay."""
+        draft.adopt()
+        for kind in (REFERENCES, SOUGHT):
+            self._shorten(kind, REFERENCES_MAX)
+
+    def _shorten(self, kind: Kind[Any, Any], length_max: int) -> None:
+        table = self.state.tables.get(kind.name, {})
+        for key in list(islice(table, max(0, len(table) - length_max))):
+            del table[key]
 
 
 def follow(view: View, event: Recorded[Any], org: str) -> None:

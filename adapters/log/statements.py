@@ -49,6 +49,17 @@ SELECT %s, key_hmac, request_digest, position, events, %s
 FROM unnest(%s::bytea[], %s::bytea[], %s::bigint[], %s::int[]) AS first (key_hmac, request_digest, position, events)
 """
 
+SOUGHT: Final = """
+SELECT sought.kind, sought.hmac, reference FROM unnest(%s::text[], %s::text[]) AS sought (kind, hmac)
+JOIN forgettable ON org = %s AND forgettable.kind = sought.kind AND body ->> 'hmac' = sought.hmac
+"""
+
+ERASE: Final = """
+DELETE FROM forgettable USING unnest(%s::text[], %s::uuid[]) AS erased (kind, reference)
+WHERE org = %s AND forgettable.kind = erased.kind AND forgettable.reference = erased.reference
+"""
+"""Before FORGETTABLE: who was erased may be met again in the same batch."""
+
 FORGETTABLE: Final = """
 INSERT INTO forgettable (org, kind, reference, body) SELECT %s, * FROM unnest(%s::text[], %s::uuid[], %s::jsonb[])
 """

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from application.ports import Committed, Idempotency
 from domain.errors import Unavailable
-from domain.kernel import Command, Decider
+from domain.kernel import Command, Decider, Sought
 
 QUEUE_MAX: Final = 10_000
 ADMINISTRATION_SHARE: Final = 16
@@ -33,6 +33,8 @@ class Work:
     idempotency: Idempotency | None
     loop: AbstractEventLoop
     done: Future[Committed]
+    then: "Work | None" = None
+    """Decided right after it, in the same batch, if it is recorded. Not in the queue, and nobody waits for it."""
     deaths: int = 0
     """How often a batch that it was in died."""
     _claim: dict[str, str] = field(default_factory=dict)
@@ -45,6 +47,12 @@ class Work:
         """The writer has not decided it after all. A caller's claim stays."""
         if self._claim.get("by") == "writer":
             self._claim.clear()
+
+    @property
+    def seeks(self) -> list[Sought]:
+        """What deciding it needs to know of."""
+        commands = (self.command,) if self.then is None else (self.command, self.then.command)
+        return [sought for command in commands if (sought := command.seeks) is not None]
 
     @property
     def abandoned(self) -> bool:

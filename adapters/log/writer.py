@@ -14,6 +14,8 @@ import select
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import takewhile
 from typing import Final
 
 import psycopg
@@ -27,6 +29,9 @@ from adapters.log.replica import Connection, Replica, Rewound, load, read_to_end
 from adapters.log.work import Queue, Work, answer
 from application.ports import Committed
 from domain.errors import Unavailable, Unconfirmed
+from domain.kernel import Sought
+from domain.references import REFERENCES
+from domain.time import EPOCH
 
 BATCH_MAX: Final = 256
 DEATHS_MAX: Final = 2
@@ -61,6 +66,8 @@ class Writer:
     """Why nothing can be decided now; None: all is well."""
     read_at: float = 0.0
     """By `time.monotonic`: when the log was last read to its end."""
+    clock: tuple[datetime, float] = EPOCH, 0.0
+    """The last batch's time, or what it would have been, and when the database was asked for it, by `time.monotonic`."""
     connection: Connection | None = None
     doubt: Batch | None = None
     """A batch whose second round trip was begun and not answered as it should."""
@@ -90,9 +97,9 @@ class Writer:
     # Reading
 
     def catch_up(self, connection: Connection) -> None:
-        asked = len(self.catch_ups)
+        asked, asked_at = len(self.catch_ups), time.monotonic()
         read_to_end(connection, self.replica)
-        batch_time(database_time=database_time(connection), head_time=self.replica.at)
+        self.clock = batch_time(database_time=database_time(connection), head_time=self.replica.at), asked_at
         self._current(asked)
 
     def rebuild(self) -> None:
@@ -129,8 +136,10 @@ class Writer:
         asked = len(self.catch_ups)
         try:
             works = self._load_missing(connection, works)
-            begun = begin(connection, self.replica, [work.idempotency.key for work in works if work.idempotency])
-            batch = decide_all(works, self.replica, begun.now, begun.remembered)
+            begun = begin(connection, self.replica, [work.idempotency.key for work in works if work.idempotency], self._unmet(works))
+            self.clock = begun.now, begun.asked_at
+            works = [*works, *self._latecomers(works)]
+            batch = decide_all(works, self.replica, begun.now, begun.remembered, begun.found)
             if not (batch.rows or batch.remembered):
                 connection.execute("ROLLBACK")
         except Exception as error:
@@ -144,6 +153,20 @@ class Writer:
         self._current(asked)
         self._answer_repeats(connection, batch.repeats)
 
+    def _latecomers(self, works: Sequence[Work]) -> list[Work]:
+        """Who came while we waited for the lock. With several writers that wait is long, and batches without them would be small."""
+        if any(work.deaths for work in works):
+            return []
+        came = self.queue.take(self.batch_max - len(works), DEATHS_MAX)
+        # What their keys did and whom they mean has not been looked up.
+        ready = list(takewhile(lambda work: not (work.deaths or work.idempotency or self._unmet([work])), came))
+        self.queue.put_back(came[len(ready) :])
+        return ready
+
+    def _unmet(self, works: Sequence[Work]) -> set[Sought]:
+        """What they seek and we don't know."""
+        return {sought for work in works for sought in work.seeks if self.replica.state.get(REFERENCES, sought) is None}
+
     def _commit(self, connection: Connection, batch: Batch) -> None:
         self.doubt = batch
         try:
@@ -152,7 +175,7 @@ class Writer:
             batch.failure = error
             raise
         self.doubt = None
-        batch.draft.adopt()
+        self.replica.adopt(batch.draft)
         self.replica.position, self.replica.hash, self.replica.at = batch.position, batch.hash, batch.now
 
     def _load_missing(self, connection: Connection, works: Sequence[Work]) -> Sequence[Work]:

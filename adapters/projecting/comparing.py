@@ -11,9 +11,8 @@ import psycopg
 
 from adapters.log.connection import CONNECT_TIMEOUT_S
 from adapters.log.recorder import LogRecorder
-from adapters.projecting.advancing import LIVE, TRACKING, Connection, ReadModel, Table, Tracked, advance, make, read, tracked
+from adapters.projecting.advancing import LIVE, SESSION, TRACKING, Connection, ReadModel, Table, Tracked, catch_up, make, tracked
 
-PAGE_ROWS: Final = 5_000
 ROWS_SHOWN_MAX: Final = 3
 
 Progress = Callable[[int, int], None]
@@ -35,7 +34,7 @@ class Comparison(NamedTuple):
 
 def compare(url: str, models: Sequence[ReadModel], on_progress: Progress = lambda _position, _end: None) -> Comparison:
     """Those that aren't there are not compared."""
-    session = "-c TimeZone=UTC -c default_transaction_isolation=repeatable\\ read"
+    session = f"{SESSION} -c default_transaction_isolation=repeatable\\ read"
     recorder = LogRecorder(url, connections=1)
     try:
         with (
@@ -63,8 +62,9 @@ def _compared(connection: Connection, recorder: LogRecorder, models: Sequence[Re
         for model in level:
             make(connection, model)
         differences += _rebuilt(connection, recorder, level, place, lambda position: on_progress(position, end))
-        for model in level:
-            differences += [found for table in model.TABLES for found in _differences(connection, model.NAME, table, scratch)]
+    connection.execute("SET LOCAL enable_hashjoin = on; SET LOCAL enable_seqscan = on")
+    for model in there:
+        differences += [found for table in model.TABLES for found in _differences(connection, model.NAME, table, scratch)]
     return Comparison({name: place.position for name, place in places.items()}, differences)
 
 
@@ -80,14 +80,18 @@ def _rebuilt(
     connection: Connection, recorder: LogRecorder, models: Sequence[ReadModel], end: Tracked, on_progress: Callable[[int], None]
 ) -> Iterator[Difference]:
     """What can't be built again is different. Its rows, as far as they came, are compared all the same."""
-    place = Tracked()
+    places = [Tracked()]
+
+    def note(place: Tracked) -> None:
+        places.append(place)
+        on_progress(place.position)
+
     try:
-        while (batch := read(recorder, place, PAGE_ROWS, models, until=end.position)) is not None:
-            advance(connection, models, batch)
-            place = batch.end
-            on_progress(place.position)
+        catch_up(connection, recorder, models, Tracked(), note, until=end.position)
     except Exception as error:  # noqa: BLE001
-        yield from (Difference(model.NAME, f"can't be built beyond position {place.position}: {type(error).__name__}") for model in models)
+        far = places[-1].position
+        yield from (Difference(model.NAME, f"can't be built beyond position {far}: {type(error).__name__}") for model in models)
+    place = places[-1]
     if place.position == end.position and place != end:
         yield from (Difference(model.NAME, f"has come to position {end.position} of another log than this one") for model in models)
 

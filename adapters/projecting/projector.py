@@ -14,6 +14,7 @@ from adapters.log.recorder import LogRecorder
 from adapters.log.statements import CHANNEL
 from adapters.projecting.advancing import (
     LIVE,
+    SESSION,
     Batch,
     Connection,
     Overtaken,
@@ -25,6 +26,7 @@ from adapters.projecting.advancing import (
     read,
     reset,
     tracked,
+    without_collector,
 )
 
 PROJECTOR_LOCK: Final = 0x6C65_6467_6572_0002
@@ -108,7 +110,7 @@ class Projector:
                     if self._becomes_active(connection, stop):
                         self._follow(connection, stop)
             except Exception as error:  # noqa: BLE001 (whatever it is, it must not end the projector)
-                self.trouble = f"{type(error).__name__}: {error}"
+                self.trouble = type(error).__name__
                 log.warning("the projector stopped and begins again in %.1f s: %s", pause_s, self.trouble)
                 stop.wait(pause_s)
                 pause_s = min(2 * pause_s, BACK_OFF_S_MAX)
@@ -125,11 +127,11 @@ class Projector:
 
     def _follow(self, connection: Connection, stop: Event) -> None:
         log.info("projecting %d read models", len(self.models))
-        self.active, self.trouble, self._troubles = True, None, {}
         recorder = LogRecorder(self.url, connections=1)
         try:
             connection.execute(f"LISTEN {CHANNEL}".encode())
             self._places = self._mine(connection)
+            self.active, self.trouble, self._troubles = True, None, {}
             while not stop.is_set():
                 if self._turn(connection, recorder):
                     stop.wait(PACE_S if self.lag < LIVE_MAX else 0)
@@ -140,15 +142,15 @@ class Projector:
             recorder.close()
 
     def _turn(self, connection: Connection, recorder: LogRecorder) -> bool:
-        """Those that stand furthest first, then whoever is behind, up to there: once level they go on together."""
-        moved = False
+        """Whoever is behind, in small steps up to the others; once level they go on together. Answers whether anything moved."""
         self.head = recorder.head()
-        groups = self._groups()
-        front = groups[-1][0].position if groups else 0
-        for place, models in reversed(groups):
-            until = None if place.position == front else front
-            moved |= self._advance(connection, recorder, place, models, until)
-        return moved
+        *behind, front = self._groups() or [(Tracked(), [])]
+        moved = [self._advance(connection, recorder, place, models, until=front[0].position) for place, models in behind]
+        level = [model for _, models in behind for model in models if self._places[model.NAME] == front[0]]
+        if level:
+            self._recovered(level)
+            return True
+        return self._advance(connection, recorder, *front) or any(moved)
 
     def _groups(self) -> list[tuple[Tracked, list[ReadModel]]]:
         """By place, ascending; those in trouble alone, and only when it is time."""
@@ -157,36 +159,44 @@ class Projector:
             trouble = self._troubles.get(model.NAME)
             if trouble is None or trouble.again_at <= time.monotonic():
                 groups.setdefault((self._places[model.NAME], model.NAME if trouble else ""), []).append(model)
-        return [(place, groups[place, name]) for place, name in sorted(groups)]
+        return [(place, groups[place, name]) for place, name in sorted(groups, key=lambda group: (group[0], not group[1]))]
 
-    def _advance(self, connection: Connection, recorder: LogRecorder, place: Tracked, models: list[ReadModel], until: int | None) -> bool:
-        """Answers whether anything moved."""
-        trouble = self._troubles.get(models[0].NAME)
-        limit = trouble.limit if trouble else CATCH_UP_MAX if self.head - place.position > LIVE_MAX else LIVE_MAX
+    def _advance(
+        self, connection: Connection, recorder: LogRecorder, place: Tracked, models: list[ReadModel], until: int | None = None
+    ) -> bool:
         try:
-            batch = read(recorder, place, limit, models, until=until)
-            if batch is None:
-                return False
-            self._apply(connection, models, batch)
+            with without_collector():
+                batch = read(recorder, place, self._limit(place, models, until), models, until=until) if models else None
+                if batch is not None:
+                    self._apply(connection, models, batch)
         except Rewound:
             log.warning("the log was rewound: %s are built again", ", ".join(model.NAME for model in models))
             for model in models:
                 reset(connection, model)
-            self._places = self._mine(connection)
-            return True
         except Overtaken:
-            self._places = self._mine(connection)
-            return True
+            pass
+        else:
+            return batch is not None
+        self._places = self._mine(connection)
         return True
+
+    def _limit(self, place: Tracked, models: list[ReadModel], until: int | None) -> int:
+        """Large steps are for when nobody waits for fresh answers anyway."""
+        trouble = self._troubles.get(models[0].NAME)
+        if trouble is not None:
+            return trouble.limit
+        return LIVE_MAX if until is not None or self.head - place.position <= LIVE_MAX else CATCH_UP_MAX
 
     def _apply(self, connection: Connection, models: list[ReadModel], batch: Batch) -> None:
         """Together; where that fails, each alone, so that one that fails stops no other."""
         try:
             advance(connection, models, batch)
             self._moved(models, batch)
-        except (Overtaken, psycopg.OperationalError):
+        except Overtaken:
             raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if connection.broken:
+                raise
             if len(models) == 1:
                 self._failed(models[0], batch, error)
                 return
@@ -200,8 +210,12 @@ class Projector:
             if trouble is None:
                 continue
             trouble.limit, trouble.failures = 2 * trouble.limit, 0
-            if trouble.limit > LIVE_MAX:
-                del self._troubles[model.NAME]
+            if trouble.limit > LIVE_MAX or batch.end.position >= self.head:
+                self._recovered([model])
+
+    def _recovered(self, models: list[ReadModel]) -> None:
+        for model in models:
+            if self._troubles.pop(model.NAME, None):
                 log.info("the read model %s is advanced again", model.NAME)
 
     def _failed(self, model: ReadModel, batch: Batch, error: Exception) -> None:
@@ -222,7 +236,7 @@ class Projector:
 
 
 def _connected(url: str) -> Connection:
-    session = f"-c search_path={LIVE} -c TimeZone=UTC -c lock_timeout={LOCK_WAIT_S}s {KEEPALIVE_SESSION}"
+    session = f"{SESSION} -c search_path={LIVE} -c lock_timeout={LOCK_WAIT_S}s {KEEPALIVE_SESSION}"
     return psycopg.connect(
         url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=session, application_name="gateway projector", **KEEPALIVES
     )

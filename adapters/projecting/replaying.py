@@ -11,12 +11,11 @@ import psycopg
 
 from adapters.log.connection import CONNECT_TIMEOUT_S
 from adapters.log.recorder import LogRecorder
-from adapters.projecting.advancing import LIVE, Connection, ReadModel, Tracked, advance, check_place, prepare, read
+from adapters.projecting.advancing import LIVE, SESSION, Connection, ReadModel, Tracked, advance, catch_up, check_place, prepare, read
 
 NEXT: Final = "read_next"
 REPLAY_LOCK: Final = 0x6C65_6467_6572_0003
 """One replay at a time; a session's."""
-PAGE_ROWS: Final = 5_000
 SWITCH_ROWS_MAX: Final = 1_000
 """What may still be missing when the old ones are held still: a matter of milliseconds."""
 SWITCH_LOCK_WAIT_MS: Final = 250
@@ -41,7 +40,7 @@ class NotSwitched(Exception):  # noqa: N818
 
 def replay(url: str, models: Sequence[ReadModel], on_progress: Progress = lambda _position, _head: None) -> int:
     """Answers the position at which the new ones took over. Raises ReplayUnderWay and NotSwitched."""
-    session = f"-c search_path={NEXT} -c TimeZone=UTC"
+    session = f"{SESSION} -c search_path={NEXT}"
     with psycopg.connect(
         url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=session, application_name="gateway replay"
     ) as connection:
@@ -60,26 +59,12 @@ def replay(url: str, models: Sequence[ReadModel], on_progress: Progress = lambda
 
 
 def _built(connection: Connection, recorder: LogRecorder, models: Sequence[ReadModel], on_progress: Progress) -> Tracked:
-    place = Tracked()
+    place, head = Tracked(), recorder.head()
     for _ in range(SWITCH_ATTEMPTS_MAX):
-        place = _caught_up(connection, recorder, models, place, on_progress)
+        place = catch_up(connection, recorder, models, place, lambda at: on_progress(at.position, max(at.position, head)))
         with suppress(psycopg.errors.LockNotAvailable, TooFarBehind):
             return _switched(connection, recorder, models, place)
     raise NotSwitched
-
-
-def _caught_up(
-    connection: Connection, recorder: LogRecorder, models: Sequence[ReadModel], place: Tracked, on_progress: Progress
-) -> Tracked:
-    head = recorder.head()
-    while (batch := read(recorder, place, PAGE_ROWS, models)) is not None:
-        advance(connection, models, batch)
-        place = batch.end
-        head = max(head, place.position)
-        on_progress(place.position, head)
-        if batch.rows < SWITCH_ROWS_MAX:
-            break
-    return place
 
 
 def _switched(connection: Connection, recorder: LogRecorder, models: Sequence[ReadModel], place: Tracked) -> Tracked:
@@ -95,6 +80,9 @@ def _switched(connection: Connection, recorder: LogRecorder, models: Sequence[Re
             advance(connection, models, batch)
             place = batch.end
         check_place(connection, names, place)
+        # In the order that those who ask take theirs, or both might wait for each other.
+        live = ", ".join(sorted(f"{LIVE}.{table.name}" for model in models for table in model.TABLES))
+        connection.execute(f"LOCK TABLE {live} IN ACCESS EXCLUSIVE MODE".encode())
         for model in models:
             _change_places(connection, model)
         moved = f"UPDATE {LIVE}.tracking SET position = %s, hash = %s WHERE name = ANY(%s)"  # noqa: S608

@@ -22,6 +22,8 @@ TYPES: Final = {
     503: "service_unavailable_error",
     504: "server_error",
 }
+CONTENT_FILTER: Final = "content_filter"
+"""What the client asked for was refused, whatever type the error has."""
 RETRIED_LATER: Final = frozenset({429, 503})
 THE_CLIENTS_OWN: Final = frozenset({400, 413})
 """Our statuses for which the provider's own words are passed on: they say what to change."""
@@ -55,7 +57,7 @@ def failure_in_stream(error: Any) -> ProviderFailure:
     """From an error event: a status may stand in its code."""
     code = error.get("code") if isinstance(error, dict) else None
     status = int(code) if isinstance(code, int | str) and str(code) in ("429", "503", "504", "529") else 502
-    if isinstance(error, dict) and error.get("type") == "invalid_request_error":
+    if isinstance(error, dict) and (error.get("type") == "invalid_request_error" or code == CONTENT_FILTER):
         status = 400
     return failure_of(status, {}, orjson.dumps({"error": error}))
 

@@ -64,7 +64,7 @@ def _admitted(case: Case, terms: Terms) -> CompletionAdmitted:
         api_key_id=command.api_key_id,
         team_id=TeamId(case.key.team_id),
         model_id=command.model_id,
-        end_user=command.end_user,
+        end_user=case.end_user,
         tags={**case.key.tags, **command.tags},
         stream=command.stream,
         prompt_tokens_bound=terms.prompt_tokens_bound,

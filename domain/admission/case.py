@@ -19,6 +19,7 @@ from domain.errors import Invalid, Unreadable
 from domain.ids import ModelId
 from domain.model.model import MODELS, Model
 from domain.price import Price
+from domain.references import REFERENCES
 from domain.state import View
 from domain.team.team import TEAMS
 
@@ -53,6 +54,8 @@ class Case:
     """Of the key."""
     steps: tuple[Step, ...]
     budgets: tuple[Applying, ...]
+    end_user: str | None
+    """The reference of the person that it is for."""
 
 
 def case_of(view: View, command: AdmitCompletion, now: datetime) -> Case:
@@ -61,7 +64,13 @@ def case_of(view: View, command: AdmitCompletion, now: datetime) -> Case:
     steps = tuple([_step(view, model_id, command, now) for model_id in command.route])
     check_permitted(key.permissions, command.model_id)
     counts = view.get(COUNTS, command.api_key_id) or NOTHING
-    return Case(command, now, key, counts, steps, tuple(_applying(view, key, command, now)))
+    return Case(command, now, key, counts, steps, tuple(_applying(view, key, command, now)), _end_user(view, command))
+
+
+def _end_user(view: View, command: AdmitCompletion) -> str | None:
+    sought = command.seeks
+    known = None if sought is None else view.get(REFERENCES, sought)
+    return known or command.end_user
 
 
 def _step(view: View, model_id: ModelId, command: AdmitCompletion, now: datetime) -> Step:

@@ -1,18 +1,22 @@
 """The rules that an admission must meet, in the order in which they are looked at. Each is silent or refuses."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
 from domain.admission.case import Case
 from domain.admission.ledger import Balance
-from domain.admission.rates import REQUEST_LIMITS
+from domain.admission.rates import COUNTS, REQUEST_LIMITS, Counts
 from domain.admission.terms import Terms
 from domain.admission.window import MINUTE, room_after, total
+from domain.api_key.api_key import API_KEYS
+from domain.api_key.events import RateLimits
 from domain.errors import BudgetExceeded, Invalid, RateLimited
 from domain.money import usd_text
+from domain.state import View
 from domain.time import unix_seconds
 
+REFUSED_AT_ONCE_FOR: Final = timedelta(milliseconds=100)
 PARALLEL_RETRY_AFTER: Final = timedelta(seconds=1)
 """Nobody knows when an answer ends."""
 
@@ -25,15 +29,33 @@ def price_is_known(case: Case, terms: Terms) -> None:
 
 
 def requests_are_left(case: Case, terms: Terms) -> None:
+    for refusal in full_windows(case.key.rate_limits, case.counts, case.now):
+        raise refusal
+
+
+def refuse_at_once(view: View, api_key_id: str, now: datetime) -> None:
+    """Outside of any batch: what every batch within REFUSED_AT_ONCE_FOR would refuse, whatever it knows that we don't know yet.
+
+    `now` is not before what the next batch is dated.
+    """
+    key, counts = view.get(API_KEYS, api_key_id), view.get(COUNTS, api_key_id)
+    if key is not None and counts is not None:
+        for refusal in full_windows(key.rate_limits, counts, now):
+            if refusal.retry_after >= REFUSED_AT_ONCE_FOR:
+                raise refusal
+
+
+def full_windows(limits: RateLimits, counts: Counts, now: datetime) -> Iterator[RateLimited]:
+    """A refusal for each."""
     for name, span, words in REQUEST_LIMITS:
-        limit: int | None = getattr(case.key.rate_limits, name)
+        limit: int | None = getattr(limits, name)
         if limit is None:
             continue
-        window = getattr(case.counts, name)
-        excess = total(window, span, unix_seconds(case.now)) + 1 - limit
+        window = getattr(counts, name)
+        excess = total(window, span, unix_seconds(now)) + 1 - limit
         if excess > 0:
             message = f"This API key has reached its limit of {limit} {words}."
-            raise RateLimited(message, limit=name, retry_after=room_after(window, span, case.now, excess))
+            yield RateLimited(message, limit=name, retry_after=room_after(window, span, now, excess))
 
 
 def a_place_is_free(case: Case, terms: Terms) -> None:

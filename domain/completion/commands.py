@@ -6,7 +6,8 @@ from pydantic import Field
 
 from domain.completion.events import CompletionAdmitted, EndReason, UsageSource
 from domain.ids import ApiKeyId, CompletionId, ModelId, ProcessId
-from domain.kernel import Command, Value
+from domain.kernel import Command, Sought, Value
+from domain.references import END_USER
 
 CHOICES_MAX: Final = 128
 OUTPUT_CAP_MAX: Final = 10_000_000
@@ -34,9 +35,16 @@ class AdmitCompletion(Command):
     """What the client asked for; None: the decider chooses."""
     stream: bool = False
     end_user: str | None = None
+    """The reference of a person who has none yet."""
+    end_user_hmac: str | None = None
+    """What a person is found by: the batch knows whether they have a reference already."""
     tags: dict[str, str] = {}
     idempotency_key: str | None = None
     request_digest: str | None = None
+
+    @property
+    def seeks(self) -> Sought | None:
+        return None if self.end_user_hmac is None else Sought(END_USER, self.end_user_hmac)
 
 
 class AttemptMade(Value):

@@ -6,9 +6,12 @@ from domain.kernel import Event, Value
 
 
 class SecretSource(Value):
-    """Where the secret is read from when it is needed. `environment`: `name` is the variable. `none`: the provider asks for none."""
+    """Where the secret is read from when it is needed. `environment`: `name` is the variable. `none`: the provider asks for none.
 
-    source: Literal["environment", "none"]
+    `aws`: wherever AWS's own tools would look (its variables and files, the machine's role).
+    """
+
+    source: Literal["environment", "none", "aws"]
     name: str = ""
 
 

@@ -31,6 +31,8 @@ class ModelConfig(Value):
     max_retries: int | None = Field(None, ge=0, le=RETRIES_MAX)
     retry_delay_ms: int | None = Field(None, ge=0, le=DURATION_MS_MAX)
     fallback_model_id: ModelId | None = None
+    drop_unsupported: bool | None = None
+    """What the provider can't do is left out of the request, instead of refused."""
 
 
 class ModelContent(Value):

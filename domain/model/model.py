@@ -111,12 +111,16 @@ def evolve(model: Model | None, recorded: Recorded[Any]) -> Model | None:
 
 
 def _published(model: Model, published: ModelPublished, at: datetime) -> Model:
-    configured = model.config_version == 0 or published.content.config != model.content.config
+    """A price that was adopted goes with the provider's model that it was adopted for: rather none than a wrong one."""
+    content, before = published.content, model.content
+    configured = model.config_version == 0 or content.config != before.config
+    same_upstream = (content.provider, content.provider_model) == (before.provider, before.provider_model)
     return replace(
         model,
-        content=published.content,
+        content=content,
         version=published.version,
         config_version=model.config_version + configured,
+        prices=model.prices if same_upstream else tuple(price for price in model.prices if price.source == "given"),
         updated_at=at,
     )
 

@@ -9,7 +9,7 @@ from adapters.read_models import ReadModels
 from application.ports import EventReader, PriceBook
 from application.world import World
 from entrypoints.http import health, openai
-from entrypoints.http.admin import api_keys, budget_questions, budgets, completions, credentials, events, models, teams, usage
+from entrypoints.http.admin import api_keys, budget_questions, budgets, completions, credentials, end_users, events, models, teams, usage
 from entrypoints.http.errors import answer_errors
 from entrypoints.http.headers import add_headers
 from entrypoints.http.health import count_requests
@@ -38,6 +38,7 @@ ROUTES: Final = (
     *budgets.ROUTES,
     *usage.ROUTES,
     *completions.ROUTES,
+    *end_users.ROUTES,
     *events.ROUTES,
 )
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import orjson
 
 from domain.completion.commands import CHOICES_MAX, OUTPUT_CAP_MAX
+from domain.end_user.commands import VALUE_CHARACTERS_MAX
 from domain.errors import Invalid
 
 DEPTH_MAX: Final = 128
@@ -31,6 +32,8 @@ class ChatRequest:
     choices: int
     stream: bool
     include_usage: bool
+    end_user: str | None
+    """A person's id, as the client has it."""
 
 
 def parse(raw: bytes) -> ChatRequest:
@@ -47,6 +50,7 @@ def parse(raw: bytes) -> ChatRequest:
         choices=body.get("n") or 1,
         stream=bool(body.get("stream")),
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        end_user=body.get("safety_identifier") or body.get("user") or None,
     )
 
 
@@ -97,6 +101,12 @@ def either(*checks: Check) -> Check:
     return check
 
 
+def identifier(value: Any) -> str | None:
+    if isinstance(value, str) and len(value) <= VALUE_CHARACTERS_MAX and "\0" not in value:
+        return None
+    return f"a string of at most {VALUE_CHARACTERS_MAX} characters, none of them NUL"
+
+
 STRING: Final = of_type(str, "a string")
 BOOLEAN: Final = of_type(bool, "true or false")
 OBJECT: Final = of_type(dict, "an object")
@@ -116,7 +126,8 @@ FIELDS: Final[Mapping[str, Check]] = {
     "stream": BOOLEAN,
     "parallel_tool_calls": BOOLEAN,
     "store": BOOLEAN,
-    "user": STRING,
+    "user": identifier,
+    "safety_identifier": identifier,
     "stop": either(STRING, list_of(str, "a list of strings")),
     "stream_options": OBJECT,
     "response_format": OBJECT,

@@ -1,6 +1,5 @@
 """What a request says about when it may be done: Idempotency-Key (once) and If-Match (only on the version that was seen)."""
 
-import hashlib
 import hmac
 import re
 from typing import Final
@@ -13,6 +12,8 @@ from entrypoints.http.keys import DIGEST_KEY
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IDEMPOTENCY_KEY_LENGTH_MAX: Final = 255
+DIGESTED_BYTES_MAX: Final = 1024 * 1024
+"""About a millisecond."""
 ENTITY_TAG: Final = re.compile(r'"(\d{1,18})"', re.ASCII)
 
 
@@ -25,8 +26,13 @@ async def idempotency(request: web.Request, by: str, step: str = "") -> Idempote
         raise Invalid(f"{IDEMPOTENCY_KEY} must have 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} characters", param=IDEMPOTENCY_KEY)
     secret = request.app[DIGEST_KEY]
     whose = f"{by}\n{step}\n{key}".encode("utf-8", "surrogateescape")
-    what = f"{request.method} {request.raw_path}\n".encode("utf-8", "surrogateescape") + await request.read()
-    return Idempotency(key=_hmac(secret, whose), digest=_hmac(secret, what))
+    return Idempotency(key=_hmac(secret, whose), digest=_digest(request, await request.read()))
+
+
+async def request_digest(request: web.Request) -> bytes | None:
+    """What an idempotency key would stand for, of a request that has none; None: it is too large to be digested in passing."""
+    body = await request.read()
+    return _digest(request, body) if len(body) <= DIGESTED_BYTES_MAX else None
 
 
 def expected_version(request: web.Request) -> int | None:
@@ -43,5 +49,9 @@ def entity_tag(version: int) -> str:
     return f'"{version}"'
 
 
+def _digest(request: web.Request, body: bytes) -> bytes:
+    return _hmac(request.app[DIGEST_KEY], f"{request.method} {request.raw_path}\n".encode("utf-8", "surrogateescape") + body)
+
+
 def _hmac(secret: bytes, text: bytes) -> bytes:
-    return hmac.new(secret, text, hashlib.sha256).digest()
+    return hmac.digest(secret, text, "sha256")

@@ -134,7 +134,7 @@ def note_failure(error: Exception, request: web.Request) -> None:
 
 def _headers(refusal: Refusal) -> dict[str, str]:
     match refusal:
-        case BudgetExceeded():
+        case BudgetExceeded() | Conflict():  # SDKs repeat a 409 by themselves
             return {"x-should-retry": "false"}
         case RateLimited(retry_after=retry_after) | Unavailable(retry_after=retry_after):
             return {"Retry-After": whole_seconds(retry_after)}

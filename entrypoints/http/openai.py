@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from application.attempts import Ending
 from application.completions import Ask, Run, asked
+from application.end_users import end_user
 from application.freshness import confirmed
 from application.ports import ProviderFailure
 from application.world import World
@@ -16,15 +17,16 @@ from domain.admission.directory import Caller, find_model, visible_models
 from domain.admission.rates import rate_standing
 from domain.completion.events import EndReason
 from domain.errors import Forbidden, Invalid, NotFound, Refusal
-from domain.ids import ModelId
+from domain.ids import ORG_DEFAULT, ModelId
 from domain.model.model import Model
 from domain.money import usd_text
 from domain.time import unix_seconds
 from entrypoints.http.authentication import client
 from entrypoints.http.chat_request import parse
+from entrypoints.http.conditions import idempotency, request_digest
 from entrypoints.http.errors import ErrorAnswer, of_refusal
 from entrypoints.http.headers import request_id
-from entrypoints.http.keys import WORLD
+from entrypoints.http.keys import DIGEST_KEY, WORLD
 from entrypoints.http.server_sent_events import DONE, EventStream
 
 JSON: Final = "application/json"
@@ -61,6 +63,7 @@ async def read_ask(request: web.Request, caller: Caller, received_at: float) -> 
         raise web.HTTPUnsupportedMediaType
     chat = parse(await request.read())
     known(chat.model_id)
+    once = await idempotency(request, f"key:{caller.api_key_id}")
     return Ask(
         request_id=request_id(request),
         caller=caller,
@@ -71,6 +74,9 @@ async def read_ask(request: web.Request, caller: Caller, received_at: float) -> 
         stream=chat.stream,
         include_usage=chat.include_usage,
         received_at=received_at,
+        end_user=None if chat.end_user is None else end_user(request.app[DIGEST_KEY], ORG_DEFAULT, chat.end_user),
+        idempotency=once,
+        request_digest=once.digest if once is not None else await request_digest(request),
     )
 
 
@@ -164,6 +170,8 @@ def headers(run: Run) -> dict[str, str]:
     shown = {"x-gateway-completion-id": str(run.completion_id)}
     if run.overhead_ms is not None:
         shown["x-gateway-overhead-ms"] = f"{run.overhead_ms:.3f}"
+    if run.attempt is not None and run.attempt.dropped:
+        shown["x-gateway-dropped-parameters"] = ", ".join(run.attempt.dropped)
     if run.admitted is not None and run.admitted.output_cap_chosen and run.admitted.output_cap < run.model.content.max_output_tokens:
         shown["x-gateway-max-tokens"] = str(run.admitted.output_cap)
     return shown | rate_headers(run.world, run.ask.caller)

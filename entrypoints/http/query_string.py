@@ -7,7 +7,7 @@ from typing import Final
 from domain.errors import Invalid
 
 TEXT_LENGTH_MAX: Final = 500
-DIGITS_MAX: Final = 19
+DIGITS_MAX: Final = 20
 
 
 def text(said: Mapping[str, str], name: str) -> str | None:

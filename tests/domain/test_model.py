@@ -113,6 +113,15 @@ def test_a_new_price_takes_the_place_of_the_old_one() -> None:
     assert (model.price(TODAY).price_id, model.price(NOW).price_id) == ("gpt-4o.1", "gpt-4o.2")
 
 
+def test_an_adopted_price_goes_with_the_providers_model_and_a_given_one_stays() -> None:
+    adopted = model_priced(price=price(source="genai-prices", price_id="adopted"))
+    other = model_published(version=2, content=model_content(provider_model="another"))
+    unknown = given(model_published(), adopted).when(revise_model(provider_model="another")).then(other).state
+    assert unknown.price(NOW) is None, "rather none than another model's"
+    kept = given(model_published(), model_priced()).when(revise_model(provider_model="another")).then(other).state
+    assert kept.price(NOW) == model_priced().price
+
+
 def test_a_price_can_be_given_for_later() -> None:
     past = (model_published(), model_priced(price=price(effective_from=TODAY)))
     scheduled = given(*past).when(price_model(rates=DEARER, effective_from=TOMORROW))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,6 +37,8 @@ from tests.conftest import database_at
 
 ADMIN_SECRET = "pk_test_admin-key-of-the-http-tests"
 MEMBER_SECRET = "pk_test_plain-key-of-the-http-tests"
+
+AWS_KEYS = '{"aws_access_key_id": "AKIDOFTESTS", "aws_secret_access_key": "secret-of-tests", "aws_session_token": "token-of-tests"}'
 
 JSON = {"Content-Type": "application/json"}
 
@@ -94,7 +97,22 @@ def http_database_url(postgres: RunningPostgres) -> str:
 
 @pytest.fixture(scope="session")
 async def world(http_database_url: str) -> AsyncIterator[World]:
-    log = PostgresLog(http_database_url)
+    async with world_on(http_database_url) as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+async def gateway(world: World, http_database_url: str) -> AsyncIterator[Gateway]:
+    async with served(world, http_database_url) as gateway:
+        projector = Projector(http_database_url, READ_MODELS)
+        projector.start()
+        yield gateway
+        await asyncio.to_thread(projector.stop)
+
+
+@asynccontextmanager
+async def world_on(url: str) -> AsyncIterator[World]:
+    log = PostgresLog(url)
     await log.start()
     clock = SystemClock()
     async with open_transport() as transport:
@@ -102,22 +120,20 @@ async def world(http_database_url: str) -> AsyncIterator[World]:
             log=log,
             transport=transport,
             providers=PROVIDERS,
-            secrets=Environment({"PROVIDER_KEY": "sk-of-the-provider"}),
+            secrets=Environment({"PROVIDER_KEY": "sk-of-the-provider", "AWS_KEYS": AWS_KEYS}),
             clock=clock,
             process_id=ProcessId(str(clock.uuid7())),
         )
     await log.stop()
 
 
-@pytest.fixture(scope="session")
-async def gateway(world: World, http_database_url: str) -> AsyncIterator[Gateway]:
-    events = PostgresEvents(http_database_url)
+@asynccontextmanager
+async def served(world: World, url: str) -> AsyncIterator[Gateway]:
+    """With its read models, which nobody feeds yet."""
+    await asyncio.to_thread(prepare_live, url, READ_MODELS)
+    events, read_models = PostgresEvents(url), ReadModels(url)
     await events.open()
-    await asyncio.to_thread(prepare_live, http_database_url, READ_MODELS)
-    read_models = ReadModels(http_database_url)
     await read_models.open()
-    projector = Projector(http_database_url, READ_MODELS)
-    projector.start()
     app = build_app(world, events=events, read_models=read_models, prices=GenaiPrices(), digest_key=b"http tests", version="0.0.0-test")
     runner = runner_of(app)
     await runner.setup()
@@ -130,7 +146,6 @@ async def gateway(world: World, http_database_url: str) -> AsyncIterator[Gateway
     await runner.cleanup()
     await read_models.close()
     await events.close()
-    projector.stop()
 
 
 async def _issue_keys(world: World) -> None:

@@ -113,6 +113,23 @@ BAD_FIELDS: list[Bad] = [
     ("GET", f"/admin/events?by={'x' * 501}", None, 400, "by"),
     ("GET", "/admin/events?limit=%C2%B2", None, 400, "limit"),
     ("GET", "/admin/budgets/a%2Fb/holds", None, 400, "id"),
+    ("GET", "/admin/budgets/not-there/holds?limit=0", None, 404, None),
+    ("GET", "/admin/usage?limit=x", None, 400, "limit"),
+    ("GET", "/admin/usage?limit=0", None, 400, "limit"),
+    ("GET", "/admin/usage?offset=-1", None, 400, "offset"),
+    ("GET", "/admin/usage?after=yesterday", None, 400, "after"),
+    ("GET", "/admin/usage?from_timestamp=1.5", None, 400, "from_timestamp"),
+    ("GET", "/admin/usage/aggregate?to_timestamp=-1", None, 400, "to_timestamp"),
+    ("GET", "/admin/usage/aggregate?to_timestamp=18446744073709551616", None, 400, "to_timestamp"),
+    ("GET", "/admin/usage/summary?model_id=%00", None, 400, "model_id"),
+    ("DELETE", "/admin/usage", None, 400, "before_timestamp"),
+    ("DELETE", "/admin/usage?before_timestamp=soon", None, 400, "before_timestamp"),
+    ("GET", "/admin/completions/01981a2b-0000-7000-8000-000000000001", None, 404, None),
+    ("GET", "/admin/completions/a%2Fb", None, 400, "id"),
+    ("GET", "/admin/completions?status=lost", None, 400, "status"),
+    ("GET", "/admin/completions?limit=1001", None, 400, "limit"),
+    ("GET", "/admin/completions?after=5", None, 400, "after"),
+    ("GET", "/admin/completions?from=then", None, 400, "from"),
     ("GET", "/admin/budgets/not-there/holds?generation=-1", None, 404, None),
 ]
 
@@ -150,7 +167,10 @@ async def test_bad_input_is_refused_and_not_recorded(
 
 
 PROTECTED = [
-    *(("GET", f"/admin/{thing}") for thing in (*THINGS, "events")),
+    *(("GET", f"/admin/{thing}") for thing in (*THINGS, "events", "usage", "usage/aggregate", "usage/summary", "completions")),
+    ("DELETE", "/admin/usage"),
+    ("GET", "/admin/completions/some-id"),
+    ("GET", "/admin/budgets/some-id/holds"),
     *(("POST", f"/admin/{thing}") for thing in THINGS),
     *((method, f"/admin/{thing}/some-id") for thing in THINGS for method in ("GET", "PUT", "DELETE")),
     ("POST", "/admin/teams/some-id/suspend"),

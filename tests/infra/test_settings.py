@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from infra.settings import HIDDEN, InvalidSettings, describe, load_settings
+from infra.settings import HIDDEN, InvalidSettings, as_environment, describe, load_settings
 
 SECRET = "s3cret-that-must-never-be-shown"
 
@@ -139,6 +139,15 @@ def test_no_secret_is_shown() -> None:
     assert values["ADMIN_API_KEY"] == HIDDEN
     assert values["DATABASE_URL"] == f"postgresql://gateway:{HIDDEN}@db:5432/gateway?sslmode=require&password={HIDDEN}"
     assert values["REDIS_URL"] == f"rediss://:{HIDDEN}@cache:6379/0"
+
+
+def test_a_process_of_ours_has_the_very_same_settings(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'openai_api_key = "{SECRET}"\nlocal_model = false\nkafka_brokers = ["a:1", "b:2"]\ndrain_s = 1.5\n')
+    settings = load_settings({"GATEWAY_CONFIG": str(file), "GATEWAY_PORT": "0", "UPSTREAM_CA_FILE": str(file), "LOG_LEVEL": "DEBUG"})
+    file.write_text("drain_s = 99\n")
+    handed_down = load_settings(as_environment(settings))
+    assert handed_down == settings.model_copy(update={"gateway_config": None})
 
 
 def test_each_setting_is_described() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -24,9 +25,9 @@ def _logging_as_before() -> Iterator[None]:
     logging.captureWarnings(False)
 
 
-def written(log_format: Literal["json", "text"], level: str = "info") -> io.StringIO:
+def written(log_format: Literal["json", "text"], level: str = "info", process: str | None = None) -> io.StringIO:
     stream = io.StringIO()
-    configure_logging(level, log_format, stream)
+    configure_logging(level, log_format, stream, process=process)
     return stream
 
 
@@ -61,6 +62,16 @@ def test_a_text_line_is_readable_and_continues_indented() -> None:
     first, second = stream.getvalue().splitlines()
     assert first.endswith("warning gateway: slow")
     assert second == "    2026-01-01 forged waited_ms=12"
+
+
+def test_a_line_says_which_process_wrote_it() -> None:
+    stream = written("json", process="worker-1")
+    logging.getLogger("gateway").info("well")
+    line = only_line(stream)
+    assert (line["process"], line["pid"]) == ("worker-1", os.getpid())
+    stream = written("text", process="worker-1")
+    logging.getLogger("gateway").info("well")
+    assert f"info    worker-1[{os.getpid()}] gateway: well" in stream.getvalue()
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])

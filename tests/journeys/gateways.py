@@ -182,7 +182,7 @@ def endings(rows: list[Stored]) -> Counter[str]:
     return Counter(row.stream for row in rows if row.topic == "completion.settled.v1")
 
 
-def data(row: Stored) -> dict[str, Any]:
+def state(row: Stored) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(row.state)
     return loaded
 
@@ -191,7 +191,7 @@ def recounted(rows: list[Stored]) -> tuple[int, int]:
     """What is settled and held on the budget, counted from the stored JSON and by nothing of the gateway's."""
     settled, held = 0, Counter[str]()
     for row in rows:
-        event = data(row) if row.topic.startswith("completion.") else {}
+        event = state(row) if row.topic.startswith("completion.") else {}
         match row.topic:
             case "completion.admitted.v1":
                 held[row.stream] += sum(hold["nanos"] for hold in event.get("holds", ()))
@@ -206,12 +206,12 @@ def recounted(rows: list[Stored]) -> tuple[int, int]:
 
 
 def recovered(rows: list[Stored]) -> list[dict[str, Any]]:
-    return [event for row in rows if row.topic == "completion.settled.v1" and (event := data(row)).get("recovered")]
+    return [event for row in rows if row.topic == "completion.settled.v1" and (event := state(row)).get("recovered")]
 
 
 def owners(rows: list[Stored]) -> dict[str, str]:
     """By stream, the process that admitted it."""
-    return {row.stream: data(row)["owner"] for row in rows if row.topic == "completion.admitted.v1"}
+    return {row.stream: state(row)["owner"] for row in rows if row.topic == "completion.admitted.v1"}
 
 
 async def until(condition: Callable[[], bool], within_s: float = WAIT_S) -> None:

@@ -19,7 +19,6 @@ from tests.journeys.gateways import (
     UNENDING,
     Gateway,
     Scene,
-    data,
     emptied,
     endings,
     halved,
@@ -28,6 +27,7 @@ from tests.journeys.gateways import (
     recovered,
     scene,
     silence,
+    state,
 )
 from tests.log.database import Stored
 from tests.log.server import Server, own_server
@@ -75,7 +75,7 @@ async def test_a_killed_process_is_recovered_and_a_living_one_is_left_alone(stag
     rows = stage.rows()
     assert set(endings(rows).values()) == {1}
     assert len(endings(rows)) == streams + 3
-    bounds = {data(row)["prompt_tokens_bound"] for row in rows if row.topic == "completion.admitted.v1"}
+    bounds = {state(row)["prompt_tokens_bound"] for row in rows if row.topic == "completion.admitted.v1"}
     charged = bounds.pop() * INPUT_NANOS + RECOVERED_OUTPUT_TOKENS * OUTPUT_NANOS
     assert [event["cost_nanos"] for event in recovered(rows)] == [charged] * streams
     assert recounted(rows) == (streams * charged + 3 * COST_NANOS, 0)
@@ -88,9 +88,9 @@ async def test_a_killed_process_is_recovered_and_a_living_one_is_left_alone(stag
 def the_log_says_who_died_and_what_was_recovered(rows: list[Stored], streams: int) -> None:
     (death,) = [row for row in rows if row.topic == "process.found_dead.v1"]
     dead = death.stream.rpartition("/")[2]
-    assert (data(death)["open_completions"], death.by) == (streams, "system:recovery")
+    assert (state(death)["open_completions"], death.by) == (streams, "system:recovery")
     admitted = {row.stream: row for row in rows if row.topic == "completion.admitted.v1"}
-    settlements = [row for row in rows if row.topic == "completion.settled.v1" and data(row).get("recovered")]
+    settlements = [row for row in rows if row.topic == "completion.settled.v1" and state(row).get("recovered")]
     assert {row.stream for row in settlements} == {stream for stream, owner in owners(rows).items() if owner == dead}
     for row in settlements:
         admission = str(admitted[row.stream].position)
@@ -166,7 +166,7 @@ async def it_is_alive_under_the_same_name(stage: Scene, gateway: Gateway) -> Non
 
 
 def corrections(rows: list[Stored]) -> list[Any]:
-    return [data(row) for row in rows if row.topic == "completion.corrected.v1"]
+    return [state(row) for row in rows if row.topic == "completion.corrected.v1"]
 
 
 @pytest.mark.parametrize(("gateways_count", "streams"), [(1, 24), pytest.param(2, 50, marks=pytest.mark.journey)])
@@ -248,11 +248,11 @@ async def test_what_a_rewound_log_lost_is_entered_again_and_settled(stage: Scene
     rows = stage.rows()
     readmitted = [row for row in rows if row.topic == "completion.readmitted.v1"]
     assert (len(readmitted), {row.stream for row in readmitted}) == (12, set(lost_ids))
-    assert all(data(row)["lost_position"] > kept and row.by == "key:admin" for row in readmitted)
+    assert all(state(row)["lost_position"] > kept and row.by == "key:admin" for row in readmitted)
     assert set(endings(rows).values()) == {1}
     # The one whose end alone was lost is charged as recovery would.
     (orphan,) = recovered(rows)
-    assert [row.by for row in rows if row.topic == "completion.settled.v1" and data(row).get("recovered")] == ["system:rewind"]
+    assert [row.by for row in rows if row.topic == "completion.settled.v1" and state(row).get("recovered")] == ["system:rewind"]
     # The second process is in the log again, and nobody takes it for dead.
     assert len([row for row in rows if row.topic == "process.started.v1"]) == 2
     await asyncio.sleep(DEAD_AFTER_S + 1)

@@ -1,6 +1,6 @@
 """Logs, opened for a test and stopped after it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -9,7 +9,12 @@ from tests.log import tally
 
 OpenLog = Callable[..., Awaitable[PostgresLog]]
 
-tally.register()
+
+@pytest.fixture(scope="package", autouse=True)
+def tallies() -> Iterator[None]:
+    tally.register()
+    yield
+    tally.unregister()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """An aggregate for the writer's own tests: it counts up to a limit, and does what a test wants to see go wrong."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,6 @@ from domain.errors import Conflict, Unreadable
 from domain.ids import Slug
 from domain.kernel import Command, Decider, Event, Forgettable, Recorded, UnknownEvent
 from domain.state import Kind
-from tests.log.database import lock_held
 
 
 class Counted(Event):
@@ -87,17 +87,32 @@ async def count(log: PostgresLog, tally_id: str, *, correlation_id: str = "c") -
 
 @asynccontextmanager
 async def piling_up(log: PostgresLog) -> AsyncIterator[None]:
-    """What is submitted inside waits behind a batch that is under way, and shares the next one."""
-    with lock_held(log.writer.url):
-        under_way = asyncio.create_task(log.submit(Count(tally_id=Slug("first"), events=0), by="key:k", correlation_id="first"))
-        await asyncio.sleep(0.02)
+    """What is submitted inside waits until the writer has time, and shares a batch."""
+    busy, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        free.wait()
+
+    log.writer.catch_ups.append(hold)
+    log.writer.queue.wake()
+    await asyncio.to_thread(busy.wait)
+    try:
         yield
         await asyncio.sleep(0)
-    await under_way
+    finally:
+        free.set()
 
 
 def register() -> None:
-    """Into the maps of this process, for good: nothing else is called a tally."""
+    """Into the maps of this process."""
     deciders.DECIDER_OF_COMMAND[Count] = decider
     deciders.DECIDER_OF_CATEGORY[decider.category] = decider
     deciders.EVENT_OF_TOPIC[Counted.topic] = Counted
+
+
+def unregister() -> None:
+    """Out again, since other tests look at every aggregate that there is."""
+    del deciders.DECIDER_OF_COMMAND[Count]
+    del deciders.DECIDER_OF_CATEGORY[decider.category]
+    del deciders.EVENT_OF_TOPIC[Counted.topic]

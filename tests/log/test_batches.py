@@ -12,18 +12,19 @@ import pytest
 from adapters.log import replica
 from adapters.log.postgres_log import PostgresLog
 from adapters.log.work import Queue, Work
+from application.ports import Idempotency
 from domain.fold import VERSIONS, fold
 from domain.ids import Slug
 from domain.kernel import Recorded
 from domain.state import View
 from tests.log import tally
 from tests.log.conftest import OpenLog
-from tests.log.database import sound
+from tests.log.database import lock_held, sound
 from tests.log.tally import Count, count, piling_up
 
 
 async def together(log: PostgresLog, *commands: Count) -> list[Any]:
-    """Submitted while a batch is under way, so that they share the next if it has room; `c0`, `c1`, … as correlation ids."""
+    """Submitted while the writer is busy, so that they share the next batch if it has room; `c0`, `c1`, … as correlation ids."""
     asked = (log.submit(command, by="key:k", correlation_id=f"c{number}") for number, command in enumerate(commands))
     async with piling_up(log):
         answers = asyncio.gather(*asked, return_exceptions=True)
@@ -59,12 +60,29 @@ async def test_a_batch_is_bounded_in_commands(open_log: OpenLog, database_url: s
     assert batches(database_url) == [["c0", "c1"], ["c2", "c3"], ["c4"]]
 
 
+async def test_who_comes_while_the_writer_waits_for_the_lock_shares_its_batch(log: PostgresLog, database_url: str) -> None:
+    """But for repeatable requests: whether they have been done before is looked up first."""
+    key = Idempotency(key=b"k" * 32, digest=b"d" * 32)
+    await count(log, "a")
+    before = log.writer.measures.batches
+    with lock_held(database_url):
+        first = asyncio.create_task(count(log, "a", correlation_id="c0"))
+        await asyncio.sleep(0.05)
+        late = [asyncio.create_task(count(log, "a", correlation_id=f"c{number}")) for number in (1, 2)]
+        repeatable = asyncio.create_task(log.submit(number(), by="key:k", correlation_id="c3", idempotency=key))
+        await asyncio.sleep(0.05)
+    await asyncio.gather(first, *late, repeatable)
+    assert batches(database_url)[1:] == [["c0", "c1", "c2"], ["c3"]]
+    assert log.writer.measures.batches - before == 2
+    assert (await log.submit(number(), by="key:k", correlation_id="c4", idempotency=key)).repeated
+
+
 @pytest.mark.parametrize("limit", [None, 0])
 async def test_a_batch_is_bounded_in_time_even_when_all_is_refused(log: PostgresLog, limit: int | None) -> None:
     slow = number(fault="slow", limit=limit)
     before = log.writer.measures.batches
     await together(log, slow, slow, slow)
-    assert log.writer.measures.batches - before == 1 + 3
+    assert log.writer.measures.batches - before == 3
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from tests.performance.load import Load, Result
-from tests.performance.processes import cpu_seconds, free_port, python, resident_bytes, wait_ready
+from tests.performance.processes import cpu_seconds, free_port, is_python, python, resident_bytes, tree, wait_ready
 
 ROUNDS: Final = 3
 SECRET: Final = "bench-admin-key-0123456789abcdef"
@@ -82,14 +82,15 @@ def bare(upstream: int) -> Iterator[Run]:
 
 
 @contextmanager
-def gateway(upstream: int) -> Iterator[Run]:
-    """Everything on: key, permission, rate limit, two budgets, durable log."""
+def gateway(upstream: int, *, workers: int = 1) -> Iterator[Run]:
+    """Everything on: key, permission, rate limit, two budgets, durable log, read models."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir="/tmp") as home:
         Path(home).chmod(0o755)
         environ = {
             "GATEWAY_PORT": str(port),
             "GATEWAY_HOME": home,
+            "GATEWAY_WORKERS": str(workers),
             "ADMIN_API_KEY": SECRET,
             "LOCAL_MODEL": "false",
             "OPENAI_API_KEY": "sk-bench",
@@ -100,7 +101,8 @@ def gateway(upstream: int) -> Iterator[Run]:
             wait_ready(port)
             secret = furnish(port)
             yield lambda case: loaded(case, port, pid, secret)
-            sys.stdout.write(f"    gateway process resident: {resident_bytes(pid) / 1e6:.0f} MB\n")
+            sizes = ", ".join(f"{resident_bytes(each) / 1e6:.0f}" for each in tree(pid) if is_python(each))
+            sys.stdout.write(f"    resident: {sizes} MB (supervisor and its processes)\n")
 
 
 def furnish(port: int) -> str:

@@ -189,13 +189,13 @@ async def _furnish(url: str) -> None:
     await (await furnished(url)).stop()
 
 
-async def child(url: str) -> dict[str, float]:
+async def child(url: str, clients: int = 64) -> dict[str, float]:
     log = PostgresLog(url)
     await log.start()
-    loop = await closed_loop(log, 64, SECONDS)
+    loop = await closed_loop(log, clients, SECONDS)
     await log.stop()
-    p99 = statistics.quantiles(loop.admission_ms, n=100)[98]
-    return {"completions": loop.completions, "seconds": loop.seconds, "p99": p99}
+    p50, p99 = statistics.median(loop.admission_ms), statistics.quantiles(loop.admission_ms, n=100)[98]
+    return {"completions": loop.completions, "seconds": loop.seconds, "cpu_s": loop.cpu_s, "p50": p50, "p99": p99}
 
 
 def reading(url: str) -> None:
@@ -262,4 +262,4 @@ def run(what: Coroutine[Any, Any, T]) -> T:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(child(sys.argv[1]))))
+    sys.stdout.write(json.dumps(run(child(sys.argv[1], *map(int, sys.argv[2:])))))

@@ -50,6 +50,10 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def is_python(pid: int) -> bool:
+    return Path(f"/proc/{pid}/exe").resolve().name.startswith("python")
+
+
 def tree(root: int) -> list[int]:
     parents = {}
     for entry in Path("/proc").iterdir():

@@ -5,6 +5,7 @@
 
 import asyncio
 import sys
+from typing import cast
 
 import orjson
 import uvloop
@@ -43,8 +44,8 @@ class Upstream(asyncio.Protocol):
     event_s: float
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # uvloop's transports are asyncio's in all but name.
+        self.transport = cast("asyncio.Transport", transport)
         self.received = b""
 
     def data_received(self, data: bytes) -> None:

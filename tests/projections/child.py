@@ -5,7 +5,7 @@ import sys
 import time
 from threading import Event
 
-from adapters.projecting import projector, replaying
+from adapters.projecting import advancing, projector, replaying
 from adapters.projecting.projector import Projector
 from projections import READ_MODELS
 
@@ -19,7 +19,7 @@ def main(what: str, url: str) -> None:
         vars(projector).update(LIVE_MAX=ROWS, CATCH_UP_MAX=ROWS, PACE_S=PAUSE_S)
         Projector(url, READ_MODELS).run(Event())
     else:
-        vars(replaying).update(PAGE_ROWS=ROWS, SWITCH_ROWS_MAX=1)
+        vars(advancing).update(PAGE_ROWS=ROWS)
         replaying.replay(url, READ_MODELS, told)
 
 

@@ -12,7 +12,7 @@ from adapters.log import statements
 from adapters.log.chain import GENESIS, link
 from adapters.log.codec import Row, columns, encode, recorded
 from adapters.log.recorder import LogRecorder
-from adapters.projecting.advancing import LIVE, Batch, ReadModel, Tracked, advance, prepare, read, tracked
+from adapters.projecting.advancing import LIVE, Batch, ReadModel, Tracked, advance, prepare, read, reset, tracked
 from adapters.read_models import SESSION
 from domain.fold import fold
 from domain.kernel import Event
@@ -52,6 +52,11 @@ class HandwrittenLog:
         )
         return Row(self.position, stream, version, topic, self.at, "main", "key:admin", "request", None, state, self.hash)
 
+    def clear(self) -> None:
+        """Whatever stands in the database's log."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DELETE FROM stored_events")
+
     @property
     def state(self) -> State:
         """What every process folds of it."""
@@ -74,6 +79,14 @@ def projected(url: str, *, schema: str = LIVE, batch: Sequence[int] = (1_000,), 
     return batches
 
 
+def emptied(url: str, schema: str) -> None:
+    """Faster than making them anew."""
+    with connected(url, schema) as connection, connection.transaction():
+        prepare(connection, schema, READ_MODELS)
+        for model in READ_MODELS:
+            reset(connection, model)
+
+
 def connected(url: str, schema: str = LIVE) -> psycopg.Connection[Any]:
     return psycopg.connect(url, autocommit=True, options=f"-c search_path={schema} -c TimeZone=UTC")
 
@@ -81,13 +94,17 @@ def connected(url: str, schema: str = LIVE) -> psycopg.Connection[Any]:
 def rows(url: str, table: str, columns: str = "*", *, schema: str = LIVE) -> list[tuple[Any, ...]]:
     """Ordered by all there is."""
     with connected(url, schema) as connection:
-        statement = f"SELECT {columns} FROM {table} AS t ORDER BY to_jsonb(t)::text"
-        return connection.execute(statement.encode()).fetchall()
+        return _rows(connection, table, columns)
+
+
+def _rows(connection: psycopg.Connection[Any], table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    return connection.execute(f"SELECT {columns} FROM {table} AS t ORDER BY to_jsonb(t)::text".encode()).fetchall()
 
 
 def everything(url: str, schema: str = LIVE) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all read models."""
-    return {table.name: rows(url, table.name, schema=schema) for model in READ_MODELS for table in model.TABLES}
+    with connected(url, schema) as connection:
+        return {table.name: _rows(connection, table.name) for model in READ_MODELS for table in model.TABLES}
 
 
 def place(url: str, name: str) -> Tracked:

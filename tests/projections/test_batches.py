@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.log.chain import GENESIS
 from adapters.log.recorder import LogRecorder
-from adapters.projecting.advancing import Overtaken, Tracked, advance, read
+from adapters.projecting.advancing import LIVE, Overtaken, Tracked, advance, read
 from domain.admission.ledger import balance
 from domain.budget.budget import BUDGETS
 from domain.completion.completion import OPEN_COMPLETIONS
@@ -21,7 +20,7 @@ from domain.time import Period, period_start
 from projections import READ_MODELS, budgets, holds
 from tests import examples as a
 from tests.examples import EVENTS
-from tests.projections.handwritten import BEGAN, HandwrittenLog, Said, asking, connected, everything, projected
+from tests.projections.handwritten import BEGAN, HandwrittenLog, Said, asking, connected, emptied, everything, projected
 
 STREAMS = {"team": "team/t", "api_key": "api-key/k", "credential": "credential/c", "model": "model/m", "usage": "usage/records"}
 ENTITIES: list[Said] = [
@@ -70,9 +69,10 @@ def histories(draw: st.DrawFn) -> list[Said]:
 async def test_any_cut_gives_the_same_rows_and_they_agree_with_the_ledger(
     database_url: str, history: list[Said], cuts: Sequence[int], minutes: int
 ) -> None:
-    with psycopg.connect(database_url, autocommit=True) as database:
-        database.execute("DROP SCHEMA IF EXISTS read CASCADE; DROP SCHEMA IF EXISTS cut CASCADE; TRUNCATE stored_events")
     log = HandwrittenLog(database_url)
+    log.clear()
+    for schema in (LIVE, "cut"):
+        emptied(database_url, schema)
     log.write(*history, every=timedelta(minutes=minutes))
     projected(database_url)
     projected(database_url, schema="cut", batch=cuts)

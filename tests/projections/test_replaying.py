@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import pytest
 
-from adapters.projecting import replaying
+from adapters.projecting import advancing, replaying
 from adapters.projecting.comparing import compare
 from adapters.projecting.replaying import ReplayUnderWay, replay
 from projections import READ_MODELS, teams, usage
@@ -49,7 +49,7 @@ def test_nothing_is_compared_where_nothing_is_built(log: HandwrittenLog) -> None
 
 
 def test_no_answer_goes_back_while_read_models_are_built_again_under_load(log: HandwrittenLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replaying, "PAGE_ROWS", 100)
+    monkeypatch.setattr(advancing, "PAGE_ROWS", 100)
     log.write(("budget/b", a.budget_opened()))
     busy(log, 300)
     projected(log.url)

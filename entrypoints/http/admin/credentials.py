@@ -24,12 +24,14 @@ VARIABLE: Final = re.compile(r"(?!ADMIN_API_KEY)[A-Z][A-Z0-9_]{0,90}_API_KEY", r
 
 WITH_SECRET: Final = frozenset({"openai", "anthropic", "azure_openai", "pinecone", "http_api_key"})
 """Types that can't do without."""
+UNSAID: Final = {"aws_bedrock": "aws"}
+"""Where a secret is read from that nobody names, if anywhere: for AWS, wherever its own tools would look."""
 
 PROVIDERS: Final = {
     "openai": "OpenAI, and whatever speaks its API at another endpoint",
     "anthropic": "Anthropic",
-    "azure_openai": "Azure OpenAI; endpoint: the resource's address",
-    "aws_bedrock": "AWS Bedrock; endpoint: the region",
+    "azure_openai": "Azure OpenAI; endpoint: the resource's address, with /openai/v1 or an api-version in its query if need be",
+    "aws_bedrock": "AWS Bedrock; endpoint: the region, or an address; secret: an API key, or JSON with AWS's keys, or AWS's default chain",
     "pgvector": "PostgreSQL with pgvector; the secret is the connection string",
     "aws_knowledge_base": "AWS Bedrock knowledge bases",
     "pinecone": "Pinecone",
@@ -66,7 +68,7 @@ def added(body: Body) -> Body:
     kind, fields = body.get("credential_type"), changed(body)
     if "secret" not in fields and isinstance(kind, str) and canonical(kind) in WITH_SECRET:
         raise Invalid(f"api_key: a credential of type {canonical(kind)} needs a secret; name its variable in api_key_env", param="api_key")
-    return {"secret": {"source": "none"}, **fields}
+    return {"secret": {"source": UNSAID.get(canonical(str(kind)), "none")}, **fields}
 
 
 def changed(body: Body) -> Body:

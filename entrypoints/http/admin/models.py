@@ -40,7 +40,7 @@ UNKNOWN_PRICE: Final = (
     "price: unknown. While it is, calls are refused where a budget applies, and are recorded without a cost elsewhere. "
     'Give a price, or "free", with PUT.'
 )
-ABSENT_WHEN_UNSET: Final = frozenset({"timeout_ms", "max_retries", "retry_delay_ms", "fallback_model_id"})
+ABSENT_WHEN_UNSET: Final = frozenset({"timeout_ms", "max_retries", "retry_delay_ms", "fallback_model_id", "drop_unsupported"})
 
 RATE_FIELDS: Final = {category: f"{category}_usd_per_million" for category in Category}
 REQUIRED_RATES: Final = (Category.INPUT, Category.OUTPUT)
