@@ -20,8 +20,6 @@ import orjson
 from entrypoints.problems import StartFailed
 from entrypoints.stopping import HURRY, STOP, Stop
 from entrypoints.stores import Embedded
-from infra.embedded import EmbeddedServerError
-from infra.local_model import LocalModelUnavailable
 
 RESTART_S_MIN: Final = 0.1
 RESTART_S_MAX: Final = 30.0
@@ -118,6 +116,8 @@ class Crew:
         try:
             async with spawned(self.kind, number) as child:
                 self._children.add(child)
+                if self._stopping.is_set():  # while it was being started
+                    child.say(STOP)
                 try:
                     said = await child.first_words()
                     if came_up := "failed" not in said:
@@ -212,7 +212,7 @@ async def keep_server(server: Embedded) -> None:
         try:
             await asyncio.to_thread(server.revive)
             pause_s = RESTART_S_MIN
-        except (EmbeddedServerError, LocalModelUnavailable, OSError) as problem:
+        except Exception as problem:  # noqa: BLE001 (whatever it is, the next try may be better)
             pause_s = min(2 * pause_s, RESTART_S_MAX)
             log.error("%s does not start (%s); trying again in %.1f s", server.name, problem, pause_s)  # noqa: TRY400
             await asyncio.sleep(pause_s)

@@ -36,7 +36,7 @@ CATCH_UP_MAX: Final = 5_000
 """Events in a transaction, while following the log and while far behind it."""
 POLL_S: Final = 0.25
 """Should a notification be lost; and how soon a request to stop is heard."""
-PACE_S: Final = 0.02
+PACE_S: Final = 0.05
 """Between two transactions of a projector that keeps up, so that a busy log is projected in batches and not event by event."""
 STAND_BY_S: Final = 0.5
 BACK_OFF_S_MIN: Final = 0.5

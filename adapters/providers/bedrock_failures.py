@@ -37,7 +37,8 @@ THE_OPERATORS: Final = re.compile(r"model identifier|on-demand throughput|infere
 TOO_LONG: Final = re.compile(
     r"too long|too many (?:input )?tokens|context (?:length|window)|maximum number of (?:input )?tokens", re.IGNORECASE
 )
-PRIVATE: Final = re.compile(r"arn:[^\s\"',)]+|\b\d{12}\b")
+PRIVATE: Final = re.compile(r"arn:[^\s\"',)]+|\b\d{12}\b|\b(?:AKIA|ASIA)[A-Z0-9]+\b")
+"""Resources, accounts, and the names of keys."""
 
 
 def failure_of_answer(status: int, headers: Mapping[str, str], body: bytes) -> ProviderFailure:

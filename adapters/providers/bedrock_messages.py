@@ -24,9 +24,9 @@ def conversation_of(messages: Iterable[Mapping[str, Any]], unsupported: Unsuppor
         place = f"messages[{index}]"
         match message["role"]:
             case "system" | "developer":
-                said.system.extend(_system(message, place, unsupported))
+                said.system.extend(_marked(_system(message, place, unsupported), message, place))
             case "assistant":
-                _append(said, "assistant", _answer(message, index, functions, unsupported) + cache_point(message, place))
+                _append(said, "assistant", _marked(_answer(message, index, functions, unsupported), message, place))
             case "tool":
                 call_id = _word(message.get("tool_call_id"), f"{place}.tool_call_id")
                 _append(said, "user", _result(message, call_id, place, unsupported))
@@ -34,7 +34,7 @@ def conversation_of(messages: Iterable[Mapping[str, Any]], unsupported: Unsuppor
                 call_id = functions.get(message.get("name") or "", f"call_{index}")
                 _append(said, "user", _result(message, call_id, place, unsupported))
             case _:
-                _append(said, "user", blocks_of(message.get("content"), place, unsupported) + cache_point(message, place))
+                _append(said, "user", _marked(blocks_of(message.get("content"), place, unsupported), message, place))
         if message.get("name") and message["role"] not in ("tool", "function"):
             unsupported.refuse("messages.name", place=f"{place}.name")
     if not said.turns:
@@ -52,7 +52,12 @@ def _system(message: Mapping[str, Any], place: str, unsupported: Unsupported) ->
     blocks = blocks_of(message.get("content"), place, unsupported)
     if not all("text" in block or "cachePoint" in block for block in blocks):
         raise wrong(f"{place}.content", "text: this model's provider takes nothing else as a system prompt")
-    return blocks + cache_point(message, place)
+    return blocks
+
+
+def _marked(blocks: Blocks, message: Mapping[str, Any], place: str) -> Blocks:
+    """A message may be marked for the cache as a whole."""
+    return blocks + cache_point(message, place) if blocks else blocks
 
 
 def _append(said: Conversation, role: str, blocks: Blocks) -> None:

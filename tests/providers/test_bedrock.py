@@ -143,7 +143,7 @@ COSTS = [
     # $3.30, $0.33, $4.125, $6.60 and $16.50 per million, worked out by hand
     (SONNET, CACHED, 1_003 * 3_300 + 20_001 * 330 + (2_006 * 4_125 + 1_001 * 6_600) + 507 * 16_500),
     ("amazon.nova-lite-v1:0", USAGE, 10 * 60 + 5 * 240),
-    ("amazon.nova-lite-v1:0", USAGE | {"cacheReadInputTokens": 7}, 10 * 60 + 7 * 15 + 5 * 240),
+    ("amazon.nova-lite-v1:0", {**USAGE, "cacheReadInputTokens": 7}, 10 * 60 + 7 * 15 + 5 * 240),
 ]
 
 
@@ -189,9 +189,11 @@ def test_an_error_keeps_its_class(status: int, name: str, ours: int, code: str |
 
 
 def test_a_bad_request_keeps_its_words_but_for_what_is_the_operators() -> None:
-    words = "The guardrail arn:aws:bedrock:us-east-1:123456789012:guardrail/abc of account 123456789012 can't be used with maxTokens 9."
+    words = (
+        "The guardrail arn:aws:bedrock:us-east-1:123456789012:guardrail/abc of 123456789012 (AKIAIOSFODNN7EXAMPLE) can't take maxTokens 9."
+    )
     shown = failure(400, "ValidationException", words)
-    assert (shown.status, shown.message) == (400, "The guardrail *** of account *** can't be used with maxTokens 9.")
+    assert (shown.status, shown.message) == (400, "The guardrail *** of *** (***) can't take maxTokens 9.")
 
 
 OPERATORS = [

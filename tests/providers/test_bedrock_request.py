@@ -142,6 +142,7 @@ def test_marks_for_the_cache_become_cache_points() -> None:
             "messages": [
                 {"role": "system", "content": [{"type": "text", "text": "long", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
                 {"role": "user", "content": "a", **mark},
+                {"role": "user", "content": "", **mark},
                 {"role": "assistant", "tool_calls": [CALL]},
                 {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "sunny", **mark}]},
             ],
@@ -155,7 +156,7 @@ def test_marks_for_the_cache_become_cache_points() -> None:
     assert request["toolConfig"]["tools"][1:] == [point]
 
 
-TOOL_CHOICES = {"auto": None, "required": {"any": {}}, "none": None}
+TOOL_CHOICES: dict[str, Any] = {"auto": None, "required": {"any": {}}, "none": None}
 
 
 @pytest.mark.parametrize(("choice", "theirs"), TOOL_CHOICES.items())

@@ -20,10 +20,7 @@ async def find(request: web.Request) -> web.Response:
     value = request.query.get("value", "")
     if not 1 <= len(value) <= VALUE_CHARACTERS_MAX:
         raise Invalid(f"value: must have 1 to {VALUE_CHARACTERS_MAX} characters", param="value")
-    try:
-        who = end_user(request.app[DIGEST_KEY], ORG_DEFAULT, value)
-    except UnicodeEncodeError:
-        raise Invalid("value: must be Unicode", param="value") from None
+    who = end_user(request.app[DIGEST_KEY], ORG_DEFAULT, value)
     reference = await request.app[EVENTS].reference(who.sought)
     if reference is None:
         raise NotFound("There is no end user of this value")

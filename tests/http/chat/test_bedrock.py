@@ -14,7 +14,6 @@ from domain.credential.commands import AddCredential
 from domain.credential.events import SecretSource
 from domain.ids import CredentialId, ModelId
 from domain.model.commands import PriceModel
-from domain.model.events import ModelConfig
 from domain.price import Category, Tier
 from tests.http.chat.conftest import INPUT_NANOS, OUTPUT_NANOS, Desk
 from tests.http.conftest import AWS_KEYS, Answer
@@ -161,8 +160,9 @@ async def test_what_converse_can_not_do_is_refused_and_nothing_is_sent(bedrock: 
 
 async def test_it_is_dropped_and_told_where_the_model_says_so(bedrock: Bedrock) -> None:
     name = f"{bedrock.model}-4"
-    config = ModelConfig(drop_unsupported=True)
-    await bedrock.desk.publish(name, credential=bedrock.model, provider="aws_bedrock", provider_model=MODEL, config=config)
+    await bedrock.desk.publish(name, credential=bedrock.model, provider="aws_bedrock", provider_model=MODEL)
+    changed = await bedrock.desk.gateway.done("PUT", f"/admin/models/{name}", {"config": {"drop_unsupported": True}})
+    assert changed["config"]["drop_unsupported"] is True
     bedrock.scripted(answer(TEXT))
     shown = await bedrock.desk.ask(model=name, seed=5, temperature=1.5)
     assert (shown.status, shown.headers["x-gateway-dropped-parameters"]) == (200, "seed, temperature")
@@ -223,3 +223,12 @@ async def test_the_machines_own_credentials_go_to_nobody_but_bedrock(bedrock: Be
     shown = await bedrock.desk.ask(model=name)
     assert (shown.status, shown.error["code"]) == (503, "credential_unavailable")
     assert not bedrock.desk.provider.received
+
+
+async def test_a_credential_without_a_secret_stands_for_awss_default_chain(bedrock: Bedrock) -> None:
+    name = f"{bedrock.model}-6"
+    added = {"id": name, "name": name, "credential_type": "bedrock", "endpoint": "eu-west-1"}
+    shown = await bedrock.desk.gateway.done("POST", "/admin/credentials", added)
+    assert (shown["credential_type"], shown["api_key_env"]) == ("aws_bedrock", None)
+    (recorded,) = (await bedrock.desk.gateway.done("GET", f"/admin/events?stream=main/credential/{name}"))["events"]
+    assert recorded["data"]["secret"]["source"] == "aws"
