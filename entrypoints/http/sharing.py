@@ -18,6 +18,7 @@ from aiohttp import web
 BACKLOG: Final = 1_024
 COURTESY_S: Final = 0.002
 """How long a connection is left to whoever has fewer. It may be too busy, or just dead, so then it is taken all the same."""
+LATE_SHARE: Final = 4
 EXHAUSTED_S: Final = 0.5
 """Before the next try when the process has no file descriptor left."""
 GONE: Final = (1 << 31) - 1
@@ -50,7 +51,7 @@ class Tally:
 
 
 class SharedSite(web.BaseSite):
-    """Where aiohttp's own sites accept until nobody waits, this takes one connection at a time."""
+    """Where aiohttp's own sites accept until nobody waits, this stops when another worker has fewer."""
 
     def __init__(self, runner: web.AppRunner, listening: socket.socket, tally: Tally, worker: int) -> None:
         super().__init__(runner)
@@ -92,28 +93,34 @@ class SharedSite(web.BaseSite):
         self._later = self._loop.call_later(seconds, then)
 
     def _heard(self) -> None:
-        if self._connections() > self._tally.fewest():
-            self._pause(COURTESY_S, self._take_late)
-        else:
-            self._take()
+        while self._connections() <= self._tally.fewest():
+            if not self._take():
+                return
+        self._pause(COURTESY_S, self._take_late)
 
     def _take_late(self) -> None:
+        """One, or with many connections a part of as many: in a busy process the next turn may be long in coming."""
         self._watch()
-        self._take()
+        for _ in range(1 + self._connections() // LATE_SHARE):
+            if not self._take():
+                return
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """False: nobody waits any more, or none can be taken now."""
         try:
             connection, _ = self._listening.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # somebody else took it, or it is gone
-            return
+        except ConnectionAbortedError:
+            return True
+        except BlockingIOError:
+            return False
         except OSError as error:
             log.error("no connection can be accepted: %s", error.strerror)  # noqa: TRY400
             self._pause(EXHAUSTED_S, self._watch)
-            return
+            return False
         arriving = self._loop.create_task(self._arrive(connection))
         self._arriving.add(arriving)
         arriving.add_done_callback(self._arriving.discard)
-        self._connections()
+        return True
 
     async def _arrive(self, connection: socket.socket) -> None:
         assert self._runner.server is not None
