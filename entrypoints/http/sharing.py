@@ -1,7 +1,7 @@
 """One listening socket, accepted from by several workers, so that each has about as many connections as the others.
 
 Left to the kernel, whoever wakes first takes all that wait: with few clients, which keep their connections, one worker may have them all
-(measured: 8 of 8, and 138 of 256 among three). So each worker writes down how many it has, and one that has more than another leaves a
+(measured: 8 of 8, and 158 of 256 among three). So each worker writes down how many it has, and one that has more than another leaves a
 connection to that one for a moment.
 """
 
