@@ -155,14 +155,13 @@ def url_of(listening_socket: socket.socket) -> str:
 
 
 def welcome(console: Console, settings: Settings, url: str, admin_secret: str | None) -> None:
-    """The only place where a generated secret is ever shown."""
+    """The only place where a generated secret is ever shown. Whoever waits for the last line has read all of it."""
     say = partial(console.print, soft_wrap=True, highlight=False, markup=False)
-    say(f"The gateway listens on {url} and keeps its log in {_place(settings)}. Ctrl-C stops it.")
     if admin_secret is not None:
-        say(f"\nThis is its first start. The admin key, shown this once:\n\n    {admin_secret}\n\nTry it:\n")
-        say(curl(url, admin_secret))
+        say(f"\nThis is its first start. The admin key, shown this once:\n\n    {admin_secret}\n\nTry it:\n\n{curl(url, admin_secret)}")
     elif settings.admin_api_key is not None:
         say(f"\nTry it:\n\n{curl(url, f'{TYPE_PREFIX}$ADMIN_API_KEY')}")
+    say(f"The gateway listens on {url} and keeps its log in {_place(settings)}. Ctrl-C stops it.")
 
 
 def curl(url: str, secret: str) -> str:

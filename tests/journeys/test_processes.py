@@ -76,7 +76,7 @@ async def house(environ: dict[str, str], provider: ScriptedProvider) -> AsyncIte
         yield house
 
 
-@pytest.mark.parametrize("clients", [6, 48])
+@pytest.mark.parametrize("clients", [12, 48])
 async def test_connections_are_spread_evenly(house: House, clients: int) -> None:
     async with AsyncExitStack() as stack:
         each = [await stack.enter_async_context(house.client()) for _ in range(clients)]
