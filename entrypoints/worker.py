@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import orjson
@@ -55,7 +55,7 @@ def started(kind: str) -> Measures:
     return measures
 
 
-KINDS: Final[Mapping[str, Callable[..., Awaitable[None]]]] = {"worker": worker, "projector": projector}
+KINDS: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {"worker": worker, "projector": projector}
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     settings = load_settings(os.environ)
     configure_logging(settings.log_level, settings.log_format, process=f"{kind}-{numbers[-1]}")
     try:
-        uvloop.run(KINDS[kind](settings, say, *map(int, numbers)))  # type: ignore[arg-type]
+        uvloop.run(KINDS[kind](settings, say, *map(int, numbers)))
     except asyncio.CancelledError:
         sys.exit(INTERRUPTED)
     except Exception as error:

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from adapters.projecting.advancing import ReadModel
 from adapters.read_models import Connection
+from application.freshness import confirmed
 from application.ports import Committed
 from application.world import World
 from domain.errors import Invalid, NotFound
@@ -161,6 +162,14 @@ def found(world: World, resource: Resource[S], identity: str) -> S:
     if state is None or not resource.exists(state):
         raise NotFound(f"There is no {resource.noun} {identity}")
     return state
+
+
+async def check_named(world: World, resource: Resource[Any], identity: str, param: str) -> None:
+    """Refuses a body that names, in `param`, what isn't there."""
+    try:
+        await confirmed(world.log, lambda: found(world, resource, identity))
+    except NotFound as unknown:
+        raise Invalid(unknown.message, param=param) from None
 
 
 async def fields_of(request: web.Request, of: Resource[Any]) -> dict[str, Any]:

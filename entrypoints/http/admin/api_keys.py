@@ -5,12 +5,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from application.freshness import confirmed
 from application.world import World
 from domain.api_key.api_key import ApiKey, Status, decider
 from domain.api_key.commands import ActivateApiKey, ChangeApiKey, DeleteApiKey, IssueApiKey, RevokeApiKey, SuspendApiKey
 from domain.api_key.secret import SECRET_BYTES, digest_of, prefix_of, secret_of
-from domain.errors import Invalid, NotFound
+from domain.errors import Invalid
 from domain.ids import ORG_DEFAULT
 from domain.team.team import ADMINISTRATORS
 from entrypoints.http.admin.teams import TEAM
@@ -19,10 +18,10 @@ from entrypoints.http.keys import WORLD
 from entrypoints.http.routing import (
     Resource,
     all_of,
+    check_named,
     command,
     deleted,
     fields_of,
-    found,
     one_of,
     query,
     shown_after,
@@ -71,7 +70,7 @@ async def issue(request: web.Request) -> web.Response:
     ours = {"key_prefix": prefix_of(secret), "secret_sha256": digest_of(secret)}
     asked = checked(IssueApiKey, {**defaults, **await fields_of(request, API_KEY), **ours}, wire_names(API_KEY))
     check_expiry(asked, world)
-    await check_team(asked.team_id, world)
+    await check_named(world, TEAM, asked.team_id, "team_id")
     done = await submit(request, who, asked)
     shown_once: dict[str, Any] = {} if done.repeated else {"secret": secret}
     return shown_after(request, API_KEY, asked, done, lambda *key: row(*key) | shown_once)
@@ -87,13 +86,6 @@ async def change(request: web.Request) -> web.Response:
 def check_expiry(asked: IssueApiKey | ChangeApiKey, world: World) -> None:
     if asked.expires_at is not None and asked.expires_at <= world.clock.now():
         raise Invalid("expires_at: must be in the future", param="expires_at")
-
-
-async def check_team(team_id: str, world: World) -> None:
-    try:
-        await confirmed(world.log, lambda: found(world, TEAM, team_id))
-    except NotFound as unknown:
-        raise Invalid(unknown.message, param="team_id") from None
 
 
 ROUTES: Final = (

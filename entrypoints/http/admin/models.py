@@ -7,10 +7,9 @@ from typing import Any, Final
 from aiohttp import web
 from orjson import Fragment
 
-from application.freshness import confirmed
 from application.publishing import publish, revise
 from application.world import World
-from domain.errors import Invalid, NotFound
+from domain.errors import Invalid
 from domain.ids import ORG_DEFAULT
 from domain.model.commands import PriceModel, PublishModel, RetireModel, ReviseModel
 from domain.model.events import ModelConfig
@@ -22,10 +21,10 @@ from entrypoints.http.keys import PRICES, WORLD
 from entrypoints.http.routing import (
     Resource,
     all_of,
+    check_named,
     command,
     deleted,
     fields_of,
-    found,
     one_of,
     query,
     shown_after,
@@ -108,7 +107,7 @@ async def create(request: web.Request) -> web.Response:
     body = await fields_of(request, MODEL)
     asked = checked(PublishModel, {**body, "content": body}, WIRE_NAMES)
     given = given_price(asked.model_id, body)
-    await check_credential(asked.content.credential_id, world)
+    await check_named(world, CREDENTIAL, asked.content.credential_id, "credential_id")
     done = await publish(asked, given, partial(submit, request, who), request.app[PRICES], world.clock.now())
     return shown_after(request, MODEL, asked, done)
 
@@ -119,7 +118,7 @@ async def change(request: web.Request) -> web.Response:
     asked = checked(ReviseModel, {**body, **request.match_info}, WIRE_NAMES)
     given = given_price(asked.model_id, body)
     if asked.credential_id is not None:
-        await check_credential(asked.credential_id, world)
+        await check_named(world, CREDENTIAL, asked.credential_id, "credential_id")
     before = world.log.view.get(MODELS, asked.model_id)
     done = await revise(asked, before, given, partial(submit, request, who), request.app[PRICES], world.clock.now())
     return shown_after(request, MODEL, asked, done)
@@ -154,13 +153,6 @@ def given_rate(price: Body, name: str) -> int | None:
     if nanos is not None and not 0 <= nanos <= RATE_MAX:
         raise Invalid(f"price.{name}: must be between 0 and 1000000 US dollars", param="price")
     return nanos
-
-
-async def check_credential(credential_id: str, world: World) -> None:
-    try:
-        await confirmed(world.log, lambda: found(world, CREDENTIAL, credential_id))
-    except NotFound as unknown:
-        raise Invalid(unknown.message, param="credential_id") from None
 
 
 ROUTES: Final = (
